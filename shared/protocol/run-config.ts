@@ -1,0 +1,97 @@
+/** The run file: what a training run is. Stored immutably as `runs/<run>/run.json`; one strict zod schema. */
+import { z } from 'zod';
+
+export const runNamePattern = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
+/** A name that is used in object keys and NATS subjects: lower-case letters, digits, inner hyphens, at most 64. */
+export const NameSchema = z.string().regex(runNamePattern, 'use lower-case letters, digits and inner hyphens, at most 64 characters');
+
+export const BlurRoutineSchema = z.enum([
+  'Incremental', 'Constant', 'Constant_reflect', 'Exponential', 'Exponential_reflect', 'Special_6_routine', 'Individual_Incremental',
+]);
+
+export const BlurConfigSchema = z.strictObject({
+  family: z.literal('blur'),
+  /** T, the number of severities. */
+  steps: z.int().min(1).max(10_000),
+  routine: BlurRoutineSchema,
+  /** Taps of the one-dimensional window, odd. Ignored by Special_6_routine (11) and Individual_Incremental (2i+1). */
+  kernelSize: z.int().min(1).max(255).refine((n) => n % 2 === 1, 'must be odd'),
+  /** Meaning depends on the routine; see docs. */
+  kernelStd: z.number().positive().max(1000),
+  /** Last severity is the spatial mean; training input is truncated to 8 bits. */
+  discrete: z.boolean().default(false),
+});
+export const DegradationConfigSchema = z.discriminatedUnion('family', [BlurConfigSchema]);
+
+export const UnetConfigSchema = z.strictObject({
+  kind: z.literal('convnext-unet'),
+  dim: z.int().min(8).max(512).multipleOf(2),
+  mults: z.array(z.int().min(1).max(16)).min(1).max(6),
+  timeEmbedding: z.boolean().default(true),
+  /** Adds the network input to the output. */
+  residual: z.boolean().default(false),
+  /** Weights and bias of the last 1x1 convolution start at zero (with `residual`: the network starts as the identity). */
+  zeroInitLast: z.boolean().default(false),
+});
+export const NetworkConfigSchema = z.discriminatedUnion('kind', [UnetConfigSchema]);
+
+export const RunConfigSchema = z
+  .strictObject({
+    format: z.literal('thaw.run/1'),
+    name: NameSchema,
+    seed: z.int().min(0).max(2 ** 32 - 1),
+    data: z.strictObject({
+      dataset: NameSchema,
+      /** Edge of the square image given to the network, pixels. */
+      size: z.int().min(8).max(1024),
+      channels: z.union([z.literal(1), z.literal(3)]),
+      flip: z.boolean().default(false),
+    }),
+    degradation: DegradationConfigSchema,
+    network: NetworkConfigSchema,
+    loss: z.enum(['l1', 'l2']).default('l1'),
+    optimizer: z.strictObject({
+      learningRate: z.number().positive().max(1),
+      beta1: z.number().min(0).lt(1).default(0.9),
+      beta2: z.number().min(0).lt(1).default(0.999),
+      epsilon: z.number().positive().default(1e-8),
+      /** Steps of linear warm-up: the rate of step k (from 0) is learningRate * min(1, (k + 1) / warmupSteps). */
+      warmupSteps: z.int().min(0).default(0),
+    }),
+    ema: z
+      .strictObject({
+        decay: z.number().min(0).lt(1).default(0.995),
+        /** The average is looked at when step mod every = 0 (step counted from 0, after the optimizer). */
+        every: z.int().min(1).default(10),
+        /** Before this step the average is a copy of the weights. */
+        startStep: z.int().min(0).default(2000),
+      })
+      .prefault({}),
+    batch: z.strictObject({
+      /** Samples of one optimizer step. */
+      global: z.int().min(2).max(65_536),
+      /** Samples of one lane; never 1 (batch 1 takes another matrix path). */
+      micro: z.int().min(2).max(4096),
+    }),
+    /** Optimizer steps after which the run is complete. May be raised later with `--steps`; not part of the run's identity. */
+    steps: z.int().min(1).max(100_000_000),
+    checkpoint: z.strictObject({ everySteps: z.int().min(1).default(1000) }).prefault({}),
+    /** Non-finite steps in a row after which the run halts. */
+    maxSkippedSteps: z.int().min(1).default(10),
+  })
+  .superRefine((run, ctx) => {
+    if (run.batch.global % run.batch.micro !== 0)
+      ctx.addIssue({ code: 'custom', path: ['batch', 'global'], message: `must be a multiple of batch.micro (${run.batch.micro})` });
+    const divisor = 2 ** (run.network.mults.length - 1);
+    if (run.data.size % divisor !== 0)
+      ctx.addIssue({ code: 'custom', path: ['data', 'size'], message: `must be divisible by ${divisor}, the network halves it ${run.network.mults.length - 1} times` });
+  });
+
+export type BlurConfig = z.infer<typeof BlurConfigSchema>;
+export type DegradationConfig = z.infer<typeof DegradationConfigSchema>;
+export type UnetConfig = z.infer<typeof UnetConfigSchema>;
+export type NetworkConfig = z.infer<typeof NetworkConfigSchema>;
+export type RunConfig = z.infer<typeof RunConfigSchema>;
+
+/** M, the number of lanes of a run. */
+export const laneCount = (run: RunConfig): number => run.batch.global / run.batch.micro;
