@@ -21,7 +21,19 @@ export const errorRegistry = {
   THAW_DATA_CORRUPT: entry(500, 'A shard or manifest does not match its digest.', 'Pack the data set again or restore the object.'),
   THAW_DATA_INVALID: entry(400, 'A data set or image file could not be understood.', 'Check the file format and the options given.'),
   THAW_PROTOCOL_INVALID: entry(400, 'A message does not follow the protocol.', 'Run the same version of Thaw in every process.'),
+  THAW_CLUSTER_NOT_FOUND: entry(404, 'No local cluster runs on the folder.', 'Start one with `npm start`, or name its folder with --dir.'),
+  THAW_SERVICE_UNREACHABLE: entry(503, 'A service of the cluster does not answer.', 'Look at `thaw doctor` and the log files of the cluster.'),
+  THAW_CLUSTER_START: entry(500, 'A process of the local cluster did not become ready.', 'Read its log file, named in the message.'),
+  THAW_RUN_CONFLICT: entry(409, 'The folder holds a run of the same name with another configuration.', 'Choose another name in the run file, or another folder with --dir.'),
+  THAW_DATASET_NOT_FOUND: entry(404, 'The data set of the run file is not in the object store.', 'Pack it once with `thaw data pack`.'),
   THAW_DIR_BUSY: entry(409, 'A local cluster already runs on this folder.', 'Open the URL given, or choose another folder with --dir.'),
+  THAW_TRANSPORT_UNAVAILABLE: entry(503, 'The message broker cannot be reached.', 'Check that the broker runs and that its URL is right; the link reconnects by itself.'),
+  THAW_TRANSPORT_TIMEOUT: entry(504, 'A request was not answered in time.', 'Try again; if it persists look at the service that should answer.'),
+  THAW_TRANSPORT_NO_RESPONDER: entry(503, 'Nobody answers requests on a subject.', 'Start the service that should answer, or wait until it is up.'),
+  THAW_TRANSPORT_REFUSED: entry(401, 'The message broker refused the credentials.', 'Give the token, or user and password, that the broker was started with.'),
+  THAW_TRANSPORT_TOO_LARGE: entry(413, 'A message is larger than the broker allows.', 'Send smaller chunks, or raise max_payload of the broker.'),
+  THAW_TRANSPORT_SUBJECT_INVALID: entry(400, 'A subject or pattern is not valid.', 'Use non-empty tokens separated by dots, without spaces.'),
+  THAW_BROKER_UNUSABLE: entry(500, 'The message broker could not be started.', 'Install nats-server 2.9 or later, or use the embedded broker.'),
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorRegistry;
