@@ -34,6 +34,8 @@ export const errorRegistry = {
   THAW_TRANSPORT_TOO_LARGE: entry(413, 'A message is larger than the broker allows.', 'Send smaller chunks, or raise max_payload of the broker.'),
   THAW_TRANSPORT_SUBJECT_INVALID: entry(400, 'A subject or pattern is not valid.', 'Use non-empty tokens separated by dots, without spaces.'),
   THAW_BROKER_UNUSABLE: entry(500, 'The message broker could not be started.', 'Install nats-server 2.9 or later, or use the embedded broker.'),
+  THAW_DEGRADATION_INVALID: entry(400, 'The parameters of a degradation do not fit each other or the image.', 'Correct the degradation section of the run file.'),
+  THAW_SAMPLING_INVALID: entry(400, 'A sampler was asked for severities that the model does not have.', 'Ask for severities between 1 and the number of steps of the model.'),
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorRegistry;

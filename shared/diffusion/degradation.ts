@@ -1,0 +1,69 @@
+/** What every degradation is to the rest of Thaw. See docs and Bansal et al. 2022: D(x, 0) = x, D(x, T) fully degraded. */
+import type { Tensor, Tensor1D, Tensor4D } from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
+import type { TensorSpec } from '../engine/types.js';
+import type { RandomStream } from '../runtime/index.js';
+
+/** The square images that a degradation is made for. */
+export interface ImageGeometry {
+  /** Edge, pixels. */
+  readonly size: number;
+  readonly channels: number;
+}
+
+/** A constant of a run, row-major float32; computed once in float64 from exact arithmetic, an input of every graph that degrades. */
+export interface Table {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+export type Tensors = Readonly<Record<string, Tensor>>;
+
+/** For the dashboard. */
+export interface DegradationDescription {
+  readonly family: string;
+  readonly steps: number;
+  /** One sentence in plain words, parameters included. */
+  readonly summary: string;
+}
+
+/**
+ * One degradation operator for one image geometry. The cost of `apply` does not depend on the severity, and every image of a
+ * batch has its own. Nothing here reads a tensor's values, so all of it can be traced.
+ */
+export interface Degradation {
+  readonly family: string;
+  /** T: severities run from 0 (clean) to T. */
+  readonly steps: number;
+  readonly geometry: ImageGeometry;
+  readonly tables: Readonly<Record<string, Table>>;
+  /** The random choices made once per image and shared by degradation and sampler; shapes without the batch axis. */
+  readonly contextSpecs: Readonly<Record<string, TensorSpec>>;
+  /** Draws the context of one image. */
+  drawContext(stream: RandomStream): Record<string, Float32Array>;
+  /**
+   * D(x0, s).
+   * @param x0 [B, H, W, C] in [-1, 1]
+   * @param severity [B] int32 in 0..T; D(x, 0) = x exactly
+   * @param tables the tensors of {@link tables}
+   * @param context the tensors of {@link contextSpecs}, batch axis first
+   * @returns [B, H, W, C]
+   */
+  apply(x0: Tensor4D, severity: Tensor1D, tables: Tensors, context: Tensors): Tensor4D;
+  /** What the network sees in training; the same as `apply` unless the official training differs (`discrete`: 8 bits). */
+  applyInTraining(x0: Tensor4D, severity: Tensor1D, tables: Tensors, context: Tensors): Tensor4D;
+  /** Whether x_T is truncated to 8 bits before sampling starts ({@link truncateTo8Bits}). */
+  readonly truncateStart: boolean;
+  describe(): DegradationDescription;
+}
+
+/** Truncation (not rounding) to 8 bits of values in [-1, 1]. */
+export const truncateTo8Bits = (x: Tensor4D): Tensor4D =>
+  tf.sub(tf.mul(tf.div(tf.floor(tf.relu(tf.mul(tf.mul(tf.add(x, 1), 0.5), 255))), 255), 2), 1);
+
+/** A named tensor, or an error that names it (a bug in the caller). */
+export function required<T extends Tensor>(tensors: Tensors, name: string): T {
+  const value = tensors[name];
+  if (value === undefined) throw new Error(`the degradation needs the tensor ${name}`);
+  return value as T;
+}

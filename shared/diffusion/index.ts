@@ -1,0 +1,22 @@
+/** Cold Diffusion: degradations, training loss, programs for the engine, samplers and metrics. */
+export type { Degradation, DegradationDescription, ImageGeometry, Table, Tensors } from './degradation.js';
+export { truncateTo8Bits } from './degradation.js';
+export { createDegradation, degradationFamilies } from './registry.js';
+export type { LossInputs, Restoration } from './loss.js';
+export { reconstructionLoss, restorationLoss, stepIndex, trainingLoss } from './loss.js';
+export {
+  algorithm2Program,
+  contextInputs,
+  degradationOf,
+  degradationProgram,
+  networkWeights,
+  restorationProgram,
+  tableInputs,
+  trainingProgram,
+} from './programs.js';
+export { trainingInputs } from './draws.js';
+export { flipInPlace, pixelsToUnit, unitToPixels } from './pixels.js';
+export type { SamplingAlgorithm, SamplingPlan, SamplingStep, SamplingUpdate } from './samplers/plan.js';
+export { planSampling, planSeverities, samplingAlgorithms, samplingStep, severitySequence } from './samplers/plan.js';
+export type { SamplerCallbacks } from './samplers/run.js';
+export { algorithm2Update, runSampler } from './samplers/run.js';

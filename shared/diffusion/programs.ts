@@ -1,0 +1,152 @@
+/** The programs that an engine compiles for a run. Tables and contexts are inputs named `table/<name>` and `context/<name>`. */
+import * as tf from '@tensorflow/tfjs-core';
+import type { ProgramDefinition, TensorSpec } from '../engine/types.js';
+import { unet, unetWeightSpecs } from '../model/index.js';
+import type { RunConfig } from '../protocol/index.js';
+import type { Degradation, Tensors } from './degradation.js';
+import { createDegradation } from './registry.js';
+import { trainingLoss } from './loss.js';
+
+type Specs = Readonly<Record<string, TensorSpec>>;
+
+const tablePrefix = 'table/';
+const contextPrefix = 'context/';
+
+const imagesSpec = (run: RunConfig, batch: number): TensorSpec => ({
+  shape: [batch, run.data.size, run.data.size, run.data.channels],
+  dtype: 'float32',
+});
+const indexSpec = (batch: number): TensorSpec => ({ shape: [batch], dtype: 'int32' });
+
+/** The degradation that a run file asks for. Make it once and hand it to the functions below. */
+export const degradationOf = (run: RunConfig): Degradation =>
+  createDegradation(run.degradation, { size: run.data.size, channels: run.data.channels });
+
+/** Specs of the network's weights in model layout, by official name. */
+export const networkWeights = (run: RunConfig): Specs =>
+  Object.fromEntries(
+    Object.entries(unetWeightSpecs(run.network, run.data.channels)).map(([name, spec]) => [
+      name,
+      { shape: spec.modelShape, dtype: 'float32' } satisfies TensorSpec,
+    ]),
+  );
+
+function degradationInputs(degradation: Degradation, batch: number): Specs {
+  const inputs: Record<string, TensorSpec> = {};
+  for (const [name, table] of Object.entries(degradation.tables))
+    inputs[tablePrefix + name] = { shape: table.shape, dtype: 'float32' };
+  for (const [name, spec] of Object.entries(degradation.contextSpecs))
+    inputs[contextPrefix + name] = { shape: [batch, ...spec.shape], dtype: spec.dtype };
+  return inputs;
+}
+
+function withPrefix(inputs: Tensors, prefix: string): Record<string, tf.Tensor> {
+  const chosen = Object.entries(inputs).filter(([name]) => name.startsWith(prefix));
+  return Object.fromEntries(chosen.map(([name, value]) => [name.slice(prefix.length), value]));
+}
+
+const tablesOf = (inputs: Tensors): Tensors => withPrefix(inputs, tablePrefix);
+const contextOf = (inputs: Tensors): Tensors => withPrefix(inputs, contextPrefix);
+
+/**
+ * Loss and gradients of one micro-batch.
+ * Inputs `x0` [B, H, W, C] float32 in [-1, 1], `severity` [B] int32 in 1..T, tables, contexts. Outputs `loss`, `grad/<weight>`.
+ */
+export function trainingProgram(
+  run: RunConfig,
+  microBatch: number,
+  degradation = degradationOf(run),
+): ProgramDefinition {
+  const loss = trainingLoss(run, degradation);
+  return {
+    name: 'training',
+    weights: networkWeights(run),
+    inputs: {
+      x0: imagesSpec(run, microBatch),
+      severity: indexSpec(microBatch),
+      ...degradationInputs(degradation, microBatch),
+    },
+    fn: (weights, inputs) => ({
+      loss: loss(weights, {
+        x0: inputs.x0 as tf.Tensor4D,
+        severity: inputs.severity as tf.Tensor1D,
+        tables: tablesOf(inputs),
+        context: contextOf(inputs),
+      }),
+    }),
+    gradientOf: 'loss',
+  };
+}
+
+/** R(x, t). Inputs `x` [B, H, W, C], `t` [B] float32 (severity - 1). Output `restored` [B, H, W, C]. */
+export function restorationProgram(run: RunConfig, batch: number): ProgramDefinition {
+  return {
+    name: 'restoration',
+    weights: networkWeights(run),
+    inputs: { x: imagesSpec(run, batch), t: { shape: [batch], dtype: 'float32' } },
+    fn: (weights, inputs) => ({
+      restored: unet(weights, inputs.x as tf.Tensor4D, inputs.t as tf.Tensor1D, run.network),
+    }),
+  };
+}
+
+/** D(x0, s). Inputs `x0` [B, H, W, C], `severity` [B] int32 in 0..T, tables, contexts. Output `degraded`. */
+export function degradationProgram(run: RunConfig, batch: number, degradation = degradationOf(run)): ProgramDefinition {
+  return {
+    name: 'degradation',
+    weights: {},
+    inputs: { x0: imagesSpec(run, batch), severity: indexSpec(batch), ...degradationInputs(degradation, batch) },
+    fn: (_, inputs) => ({
+      degraded: degradation.apply(
+        inputs.x0 as tf.Tensor4D,
+        inputs.severity as tf.Tensor1D,
+        tablesOf(inputs),
+        contextOf(inputs),
+      ),
+    }),
+  };
+}
+
+/**
+ * The update of Algorithm 2 (Bansal et al. 2022): x_s - D(x̂0, s) + D(x̂0, s'), s' = s - 1 on the full sequence.
+ * Inputs `x` (x_s) and `restored` (x̂0) [B, H, W, C], `severity` (s) and `nextSeverity` (s') [B] int32, tables, contexts.
+ * Output `next` (x_s').
+ */
+export function algorithm2Program(run: RunConfig, batch: number, degradation = degradationOf(run)): ProgramDefinition {
+  return {
+    name: 'algorithm2',
+    weights: {},
+    inputs: {
+      x: imagesSpec(run, batch),
+      restored: imagesSpec(run, batch),
+      severity: indexSpec(batch),
+      nextSeverity: indexSpec(batch),
+      ...degradationInputs(degradation, batch),
+    },
+    fn: (_, inputs) => {
+      const restored = inputs.restored as tf.Tensor4D;
+      const degrade = (severity: tf.Tensor): tf.Tensor4D =>
+        degradation.apply(restored, severity as tf.Tensor1D, tablesOf(inputs), contextOf(inputs));
+      return { next: tf.add(tf.sub(inputs.x!, degrade(inputs.severity!)), degrade(inputs.nextSeverity!)) };
+    },
+  };
+}
+
+/** The table inputs of a program call. The arrays are the degradation's own: read only. */
+export const tableInputs = (degradation: Degradation): Record<string, Float32Array> =>
+  Object.fromEntries(Object.entries(degradation.tables).map(([name, table]) => [tablePrefix + name, table.data]));
+
+/** The context inputs of a program call: one context per row, packed row after row. */
+export function contextInputs(
+  degradation: Degradation,
+  contexts: readonly Readonly<Record<string, Float32Array>>[],
+): Record<string, Float32Array> {
+  const inputs: Record<string, Float32Array> = {};
+  for (const [name, spec] of Object.entries(degradation.contextSpecs)) {
+    const size = spec.shape.reduce((product, extent) => product * extent, 1);
+    const packed = new Float32Array(size * contexts.length);
+    contexts.forEach((context, row) => packed.set(context[name]!, row * size));
+    inputs[contextPrefix + name] = packed;
+  }
+  return inputs;
+}

@@ -1,0 +1,88 @@
+/**
+ * Which network call and which update are due next on a trajectory x_T .. x_0: pure, per image, independent of batching, so that a
+ * sampler can put rows of different severities into one call.
+ */
+import { ThawError } from '../../protocol/index.js';
+
+/**
+ * algorithm1: x_{s'} = D(x̂, s'). algorithm2: x_{s'} = x_s - D(x̂, s) + D(x̂, s'). direct: x_0 = R(x_T, T - 1).
+ */
+export const samplingAlgorithms = ['algorithm1', 'algorithm2', 'direct'] as const;
+export type SamplingAlgorithm = (typeof samplingAlgorithms)[number];
+
+export interface SamplingPlan {
+  readonly algorithm: SamplingAlgorithm;
+  /** Severities at which the network is called, strictly falling, the first is that of the start image; 0 follows the last. */
+  readonly severities: readonly number[];
+}
+
+/** How the next state comes from the present state x_s and the estimate x̂. */
+export type SamplingUpdate = 'estimate' | 'degrade-estimate' | 'improve';
+
+/** One step of a trajectory: call R(x_s, stepIndex), then update. */
+export interface SamplingStep {
+  readonly severity: number;
+  /** t = severity - 1, what the network is given. */
+  readonly stepIndex: number;
+  readonly nextSeverity: number;
+  /** estimate: x̂. degrade-estimate: D(x̂, nextSeverity). improve: x_s - D(x̂, severity) + D(x̂, nextSeverity). */
+  readonly update: SamplingUpdate;
+  readonly last: boolean;
+}
+
+/**
+ * Severities T..1, or `count` of them spread evenly from T downwards.
+ * @throws ThawError THAW_SAMPLING_INVALID when count is not an integer in 1..T.
+ */
+export function severitySequence(steps: number, count: number = steps): number[] {
+  if (!Number.isInteger(count) || count < 1 || count > steps)
+    throw new ThawError(
+      'THAW_SAMPLING_INVALID',
+      `severities: ${count} severities were asked for, the model has ${steps}`,
+      {
+        cure: `Ask for 1 to ${steps} severities.`,
+      },
+    );
+  return Array.from({ length: count }, (_, k) => Math.round((steps * (count - k)) / count));
+}
+
+/**
+ * The plan of a trajectory.
+ * @param options.steps T of the model
+ * @param options.count number of network calls, default T; always 1 for direct
+ * @throws ThawError THAW_SAMPLING_INVALID
+ */
+export function planSampling(options: { algorithm: SamplingAlgorithm; steps: number; count?: number }): SamplingPlan {
+  const severities = options.algorithm === 'direct' ? [options.steps] : severitySequence(options.steps, options.count);
+  return { algorithm: options.algorithm, severities };
+}
+
+/** A plan on severities chosen by the caller: integers in 1..T, strictly falling. */
+export function planSeverities(
+  algorithm: SamplingAlgorithm,
+  steps: number,
+  severities: readonly number[],
+): SamplingPlan {
+  const valid =
+    severities.length > 0 &&
+    severities.every((s, k) => Number.isInteger(s) && s >= 1 && s <= steps && (k === 0 || s < severities[k - 1]!));
+  if (!valid)
+    throw new ThawError(
+      'THAW_SAMPLING_INVALID',
+      `severities: [${severities.slice(0, 10).join(', ')}] is not a falling sequence of integers in 1..${steps}`,
+      {
+        cure: `Give integers from ${steps} down to 1, each smaller than the one before.`,
+      },
+    );
+  return { algorithm, severities: algorithm === 'direct' ? severities.slice(0, 1) : [...severities] };
+}
+
+/** The step at `position` (0-based), or undefined when the trajectory is finished. */
+export function samplingStep(plan: SamplingPlan, position: number): SamplingStep | undefined {
+  const severity = plan.severities[position];
+  if (severity === undefined) return undefined;
+  const nextSeverity = plan.severities[position + 1] ?? 0;
+  const last = nextSeverity === 0;
+  const update = plan.algorithm === 'algorithm2' ? 'improve' : last ? 'estimate' : 'degrade-estimate';
+  return { severity, stepIndex: severity - 1, nextSeverity, update, last };
+}

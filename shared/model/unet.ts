@@ -1,0 +1,62 @@
+/**
+ * The ConvNeXt U-Net of Cold Diffusion (Bansal et al. 2022, official class `Unet`) in plain tfjs ops, NHWC. The first,
+ * full-resolution skip is pushed and never used, as in the official code.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import type { UnetConfig } from '../protocol/index.js';
+import type { Weights } from './layers.js';
+import { convNextBlock, convolution, downsample, gelu, linear, linearAttention, upsample } from './layers.js';
+import { sinusoidalEmbedding } from './time-embedding.js';
+
+/** What a caller may look at on the way (tests, visualisation); tensors belong to the caller's tidy. */
+export type Observer = (name: string, value: tf.Tensor) => void;
+
+/**
+ * The network's estimate of x0.
+ * @param weights by official name, model layout ({@link unetWeightSpecs}).
+ * @param x [B, H, W, C], H and W divisible by 2^(stages - 1).
+ * @param t [B] float32, the step index s - 1 (ignored without time embedding).
+ * @returns [B, H, W, C], a new tensor.
+ */
+export function unet(
+  weights: Weights,
+  x: tf.Tensor4D,
+  t: tf.Tensor1D,
+  config: UnetConfig,
+  observe?: Observer,
+): tf.Tensor4D {
+  let time: tf.Tensor2D | undefined;
+  if (config.timeEmbedding) {
+    const sinusoid = sinusoidalEmbedding(t, config.dim);
+    observe?.('sinusoid', sinusoid);
+    time = linear(weights, 'time_mlp.3', gelu(linear(weights, 'time_mlp.1', sinusoid)));
+    observe?.('time', time);
+  }
+  const last = config.mults.length - 1;
+  const skips: tf.Tensor4D[] = [];
+  let hidden = x;
+  for (let stage = 0; stage <= last; stage++) {
+    hidden = convNextBlock(weights, `downs.${stage}.0.`, hidden, time);
+    if (stage === 0) observe?.('block0', hidden);
+    hidden = convNextBlock(weights, `downs.${stage}.1.`, hidden, time);
+    hidden = linearAttention(weights, `downs.${stage}.2.`, hidden);
+    observe?.(`skip${stage}`, hidden);
+    skips.push(hidden);
+    if (stage < last) hidden = downsample(weights, `downs.${stage}.3`, hidden);
+  }
+  hidden = convNextBlock(weights, 'mid_block1.', hidden, time);
+  hidden = linearAttention(weights, 'mid_attn.', hidden);
+  hidden = convNextBlock(weights, 'mid_block2.', hidden, time);
+  observe?.('mid', hidden);
+  for (let up = 0; up < last; up++) {
+    hidden = tf.concat([hidden, skips[last - up]!], 3) as tf.Tensor4D;
+    hidden = convNextBlock(weights, `ups.${up}.0.`, hidden, time);
+    hidden = convNextBlock(weights, `ups.${up}.1.`, hidden, time);
+    hidden = linearAttention(weights, `ups.${up}.2.`, hidden);
+    hidden = upsample(weights, `ups.${up}.3`, hidden);
+    observe?.(`up${up}`, hidden);
+  }
+  hidden = convNextBlock(weights, 'final_conv.0.', hidden, undefined);
+  const output = convolution(weights, 'final_conv.1', hidden);
+  return config.residual ? tf.add(output, x) : output;
+}
