@@ -1,0 +1,68 @@
+/** Calls to the HTTP doors of a cluster. Coded error bodies become errors again; an unreachable service gets a sentence. */
+import { errorRegistry, ThawError, type ErrorCode } from '@thaw/shared/protocol';
+
+export interface ApiTarget {
+  readonly url: string;
+  readonly token: string;
+}
+export interface ApiCall {
+  readonly method?: 'GET' | 'POST' | 'DELETE';
+  readonly json?: unknown;
+  readonly body?: Uint8Array;
+  readonly contentType?: string;
+  readonly timeoutMs?: number;
+}
+
+async function send(target: ApiTarget, path: string, call: ApiCall): Promise<Response> {
+  const headers: Record<string, string> = { authorization: `Bearer ${target.token}` };
+  if (call.json !== undefined) headers['content-type'] = 'application/json';
+  else if (call.contentType !== undefined) headers['content-type'] = call.contentType;
+  const body = call.json !== undefined ? JSON.stringify(call.json) : call.body;
+  let response: Response;
+  try {
+    response = await fetch(new URL(path, target.url), {
+      method: call.method ?? (body === undefined ? 'GET' : 'POST'),
+      headers,
+      body: body as BodyInit | undefined,
+      signal: AbortSignal.timeout(call.timeoutMs ?? 30_000),
+    });
+  } catch (cause) {
+    throw new ThawError('THAW_SERVICE_UNREACHABLE', `${target.url} does not answer (${(cause as Error).message}).`, { cause });
+  }
+  if (!response.ok) throw await toError(target, response);
+  return response;
+}
+
+async function toError(target: ApiTarget, response: Response): Promise<ThawError> {
+  const text = await response.text();
+  try {
+    const body = JSON.parse(text) as { code?: string; message?: string; cure?: string; details?: Record<string, unknown> };
+    if (typeof body.code === 'string' && body.code in errorRegistry)
+      return new ThawError(body.code as ErrorCode, body.message ?? text, { cure: body.cure, details: body.details });
+  } catch {
+    // Not one of our error bodies.
+  }
+  return new ThawError('THAW_SERVICE_UNREACHABLE', `${target.url} answered ${response.status}: ${text.slice(0, 200)}`);
+}
+
+export async function callJson<T>(target: ApiTarget, path: string, call: ApiCall = {}): Promise<T> {
+  return (await (await send(target, path, call)).json()) as T;
+}
+
+export async function callBytes(target: ApiTarget, path: string, call: ApiCall = {}): Promise<Uint8Array> {
+  return new Uint8Array(await (await send(target, path, call)).arrayBuffer());
+}
+
+/** The first of `targets` for which `attempt` reaches a service; other errors are final. */
+export async function anyOf<T>(targets: readonly ApiTarget[], attempt: (target: ApiTarget) => Promise<T>): Promise<T> {
+  let last: unknown = new ThawError('THAW_SERVICE_UNREACHABLE', 'The cluster has no such service.');
+  for (const target of targets) {
+    try {
+      return await attempt(target);
+    } catch (error) {
+      if (!(error instanceof ThawError) || error.code !== 'THAW_SERVICE_UNREACHABLE') throw error;
+      last = error;
+    }
+  }
+  throw last;
+}

@@ -1,0 +1,86 @@
+/** The processes of a local cluster: started with a clean environment, watched, drained in order, never orphaned. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { ThawError } from '@thaw/shared/protocol';
+
+export interface ChildSpec {
+  readonly name: string;
+  /** Script to run with this Node. */
+  readonly script: string;
+  /** `THAW_*` variables; anything else is inherited, other `THAW_*` are not. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export interface Child {
+  readonly name: string;
+  readonly pid: number;
+  /** The first JSON line that the process printed: it is ready. */
+  readonly ready: Readonly<Record<string, unknown>>;
+  readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  /** SIGTERM, then SIGKILL after the grace period. Resolves when the process is gone. */
+  stop(graceMs?: number): Promise<void>;
+}
+
+const inherited = (): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(process.env).filter((pair): pair is [string, string] => pair[1] !== undefined && !pair[0].startsWith('THAW_')),
+  );
+
+/**
+ * Starts a process in its own group, so that Ctrl-C reaches the supervisor alone and the order of draining is ours. It keeps an IPC
+ * channel: when the supervisor dies, whatever the cause, the channel closes and the child drains by itself.
+ * @throws ThawError THAW_CLUSTER_START if it exits, or prints no ready line in time.
+ */
+export async function startChild(spec: ChildSpec, logDir: string, readyTimeoutMs = 120_000): Promise<Child> {
+  mkdirSync(logDir, { recursive: true });
+  const logFile = join(logDir, `${spec.name}.log`);
+  const log = openSync(logFile, 'a');
+  const child: ChildProcess = spawn(process.execPath, [spec.script], {
+    env: { ...inherited(), ...spec.env },
+    stdio: ['ignore', 'pipe', log, 'ipc'],
+    detached: true,
+  });
+  closeSync(log);
+  const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) =>
+    child.once('exit', (code, signal) => resolve({ code, signal })),
+  );
+  const lines = createInterface({ input: child.stdout! });
+  const ready = await new Promise<Record<string, unknown>>((resolve, reject) => {
+    const fail = (why: string): void =>
+      reject(new ThawError('THAW_CLUSTER_START', `The process ${spec.name} ${why}. Its log is ${logFile}.`));
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      fail(`was not ready after ${readyTimeoutMs / 1000} s`);
+    }, readyTimeoutMs);
+    child.once('error', (error) => fail(`could not be started (${error.message})`));
+    void exited.then(({ code, signal }) => {
+      clearTimeout(timer);
+      fail(`ended before it was ready (${signal ?? `exit code ${code}`})`);
+    });
+    lines.on('line', (line) => {
+      try {
+        const value = JSON.parse(line) as unknown;
+        if (typeof value === 'object' && value !== null) {
+          clearTimeout(timer);
+          resolve(value as Record<string, unknown>);
+        }
+      } catch {
+        // Not the ready line.
+      }
+    });
+  });
+  return {
+    name: spec.name,
+    pid: child.pid!,
+    ready,
+    exited,
+    async stop(graceMs = 8000) {
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+      const timer = setTimeout(() => child.kill('SIGKILL'), graceMs);
+      await exited;
+      clearTimeout(timer);
+    },
+  };
+}

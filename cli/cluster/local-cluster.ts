@@ -1,0 +1,127 @@
+/** Starts and stops a local cluster: broker, coordinator, trainers and samplers, each a process of its own, on a folder store. */
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { join, resolve } from 'node:path';
+import { ThawError, type RunConfig } from '@thaw/shared/protocol';
+import { startBroker } from '@thaw/shared/transport';
+import { startChild, type Child } from './children.js';
+import { readClusterFile, removeClusterFile, writeClusterFile, type ClusterFile } from './cluster-file.js';
+
+export interface LocalClusterOptions {
+  readonly dir: string;
+  readonly run: RunConfig;
+  /** Steps after which the run is finished; the run file's own number unless overridden. */
+  readonly steps: number;
+  readonly trainers: number;
+  readonly samplers: number;
+  /** Port of the page; 0 lets the system choose. */
+  readonly port: number;
+  readonly engine: string;
+  readonly logLevel: string;
+  /** Told when a process ended without being asked to, and when it was started again. */
+  readonly onIncident: (line: string) => void;
+}
+
+export interface LocalCluster {
+  readonly file: ClusterFile;
+  /** Drains trainers, samplers, coordinator and broker, in this order. */
+  stop(): Promise<void>;
+}
+
+const entryOf = (service: 'coordinator' | 'trainer' | 'sampler'): string =>
+  fileURLToPath(new URL(`./main.js`, import.meta.resolve(`@thaw/${service}`)));
+
+/** @throws ThawError THAW_DIR_BUSY with the page's URL when a cluster already runs on the folder. */
+export function assertFolderFree(dir: string): void {
+  const running = readClusterFile(dir);
+  if (running !== undefined)
+    throw new ThawError('THAW_DIR_BUSY', `A local cluster (process ${running.pid}) already runs on ${resolve(dir)}: ${running.coordinator.url}`);
+}
+
+export const storeUrlOf = (dir: string): string => pathToFileURL(join(resolve(dir), 'store')).href;
+
+export async function startLocalCluster(options: LocalClusterOptions): Promise<LocalCluster> {
+  assertFolderFree(options.dir);
+  const dir = resolve(options.dir);
+  const logDir = join(dir, 'logs');
+  mkdirSync(logDir, { recursive: true });
+  const token = randomBytes(24).toString('base64url');
+  const broker = await startBroker({ prefer: 'auto', url: process.env.THAW_NATS_URL, dir: join(dir, 'broker') });
+  const common: Record<string, string> = {
+    THAW_STORE_URL: storeUrlOf(dir),
+    THAW_NATS_URL: broker.url,
+    ...(broker.token === undefined ? {} : { THAW_NATS_TOKEN: broker.token }),
+    THAW_RUN: options.run.name,
+    THAW_LOG_LEVEL: options.logLevel,
+  };
+  const started: Child[] = [];
+  let stopping = false;
+
+  const start = async (name: string, service: 'coordinator' | 'trainer' | 'sampler', env: Record<string, string>): Promise<Child> => {
+    const child = await startChild({ name, script: entryOf(service), env: { ...common, ...env } }, logDir);
+    started.push(child);
+    void child.exited.then(async ({ code, signal }) => {
+      started.splice(started.indexOf(child), 1);
+      if (stopping || code === 0) return;
+      options.onIncident(`${name} ended (${signal ?? `exit code ${code}`}); starting it again`);
+      try {
+        await start(name, service, env);
+        publish();
+      } catch (error) {
+        options.onIncident(`${name} could not be started again: ${(error as Error).message}`);
+      }
+    });
+    return child;
+  };
+  const urlOf = (child: Child): string => String(child.ready.listening);
+  let file: ClusterFile;
+  const publish = (): void => {
+    const named = (prefix: string): Child[] => started.filter((child) => child.name.startsWith(prefix));
+    const [coordinator] = named('coordinator');
+    if (coordinator === undefined || stopping) return;
+    file = {
+      format: 'thaw.cluster/1',
+      pid: process.pid,
+      startedMs: Date.now(),
+      run: options.run.name,
+      token,
+      storeUrl: common.THAW_STORE_URL,
+      broker: { url: broker.url, kind: broker.kind, version: broker.version },
+      coordinator: { url: urlOf(coordinator), pid: coordinator.pid },
+      trainers: named('trainer').map(({ name, pid }) => ({ name, pid })),
+      samplers: named('sampler').map((child) => ({ name: child.name, url: urlOf(child), pid: child.pid })),
+    };
+    writeClusterFile(dir, file);
+  };
+  const stop = async (): Promise<void> => {
+    stopping = true;
+    for (const prefix of ['trainer', 'sampler', 'coordinator'])
+      await Promise.all(started.filter((child) => child.name.startsWith(prefix)).map((child) => child.stop()));
+    await broker.close();
+    removeClusterFile(dir);
+  };
+  const http = { THAW_TOKEN: token, THAW_HOST: '127.0.0.1' };
+  try {
+    await start('coordinator', 'coordinator', { ...http, THAW_PORT: String(options.port), THAW_STEPS: String(options.steps) });
+    const numbered = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+    await Promise.all([
+      ...numbered(options.trainers).map((i) =>
+        start(`trainer-${i}`, 'trainer', { THAW_NAME: `trainer-${i}`, THAW_ENGINE: options.engine, THAW_CACHE_DIR: join(dir, 'cache', `trainer-${i}`) }),
+      ),
+      ...numbered(options.samplers).map((i) =>
+        start(`sampler-${i}`, 'sampler', { ...http, THAW_PORT: '0', THAW_NAME: `sampler-${i}`, THAW_ENGINE: options.engine }),
+      ),
+    ]);
+    publish();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    get file() {
+      return file;
+    },
+    stop,
+  };
+}

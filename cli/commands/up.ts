@@ -1,0 +1,141 @@
+/** `thaw up`: a real local cluster that packs MNIST, trains, promotes and serves; resumes where it was stopped. */
+import { join, resolve } from 'node:path';
+import type { Status } from '@thaw/coordinator';
+import { packMnist } from '@thaw/shared/data';
+import { ThawError, type RunConfig } from '@thaw/shared/protocol';
+import { openStore, type ObjectStore } from '@thaw/shared/storage';
+import { callJson, type ApiTarget } from '../cluster/api.js';
+import { assertFolderFree, startLocalCluster, storeUrlOf } from '../cluster/local-cluster.js';
+import { createProgress, formatSeconds, type Progress } from '../terminal/progress.js';
+import { printResult } from '../terminal/output.js';
+import { demoRunFile, readRunFile } from './run-file.js';
+import { drawSamples } from './sample.js';
+
+export interface UpOptions {
+  readonly config?: string;
+  readonly dir: string;
+  readonly trainers: number;
+  readonly samplers: number;
+  readonly seed?: number;
+  readonly steps?: number;
+  readonly port: number;
+  readonly engine: string;
+  readonly logLevel: string;
+  readonly exit: boolean;
+  readonly json: boolean;
+}
+
+/**
+ * Stores the run's configuration, or checks that the stored one is the same run. `steps` may be raised later and is no part of a run's identity.
+ * @throws ThawError THAW_RUN_CONFLICT
+ */
+export async function ensureRun(store: ObjectStore, run: RunConfig): Promise<void> {
+  const key = `runs/${run.name}/run.json`;
+  const bytes = new TextEncoder().encode(JSON.stringify(run, null, 2));
+  if ((await store.putIfAbsent(key, bytes)).created) return;
+  const present = await store.get(key);
+  const stored = JSON.parse(new TextDecoder().decode(present?.bytes)) as RunConfig;
+  const identity = (r: RunConfig): string => JSON.stringify({ ...r, steps: 0 });
+  if (identity(stored) !== identity(run))
+    throw new ThawError('THAW_RUN_CONFLICT', `The run "${run.name}" is in the store already, with another configuration.`);
+}
+
+/** Packs the demonstration's data set when it is absent. */
+async function ensureDataset(store: ObjectStore, run: RunConfig, progress: Progress): Promise<void> {
+  if ((await store.head(`datasets/${run.data.dataset}/manifest.json`)) !== undefined) return;
+  if (run.data.dataset !== 'mnist')
+    throw new ThawError('THAW_DATASET_NOT_FOUND', `The data set "${run.data.dataset}" is not in the object store.`);
+  progress.say('Packing MNIST (70,000 images) into shards ...');
+  await packMnist(store, {
+    name: 'mnist',
+    size: run.data.size,
+    onProgress: (done, total) => progress.update({ done, total, text: `packed ${done} of ${total} images` }),
+  });
+}
+
+const untilSignal = (): Promise<void> =>
+  new Promise((done) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => done());
+  });
+
+const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+
+function progressText(status: Status): string {
+  const loss = status.lossLast === null ? '' : ` · loss ${status.lossLast.toFixed(4)}`;
+  const eta = status.etaSeconds === null ? '' : ` · ${formatSeconds(status.etaSeconds)} left`;
+  return `step ${status.step} of ${status.steps}${loss} · ${status.imagesPerSecond.toFixed(1)} images/s${eta} · ${status.trainers.length} trainers`;
+}
+
+/** Follows the run until it is finished and its last checkpoint evaluated, or until `stopped` resolves. */
+async function follow(target: ApiTarget, progress: Progress, isStopped: () => boolean): Promise<Status | undefined> {
+  let evaluated = -1;
+  while (!isStopped()) {
+    await sleep(500);
+    const status = await callJson<Status>(target, '/v1/status').catch(() => undefined);
+    if (status === undefined) continue;
+    progress.update({ done: status.step, total: status.steps, text: progressText(status) });
+    const { evaluation } = status;
+    if (evaluation !== undefined && evaluation.step > evaluated) {
+      evaluated = evaluation.step;
+      progress.say(
+        `step ${evaluation.step}: Algorithm 2 on ${evaluation.count} test images: L1 ${evaluation.l1.ratio.toFixed(3)}, ` +
+          `RMSE ${evaluation.rmse.ratio.toFixed(3)} of the best baseline`,
+      );
+    }
+    if (status.state === 'halted') throw new ThawError('THAW_RUN_HALTED', `The run halted: ${status.reason}`);
+    const last = status.checkpoints.find((checkpoint) => checkpoint.step === status.step);
+    if (status.state === 'finished' && last?.l1Ratio !== undefined && evaluation?.step === status.step) return status;
+  }
+  return undefined;
+}
+
+export async function up(options: UpOptions): Promise<void> {
+  assertFolderFree(options.dir);
+  const dir = resolve(options.dir);
+  const run = readRunFile(options.config ?? demoRunFile(), { seed: options.seed, steps: options.steps });
+  const progress = createProgress();
+  const store = await openStore(storeUrlOf(dir));
+  await ensureDataset(store, run, progress);
+  await ensureRun(store, run);
+  progress.say(`Starting broker, coordinator, ${options.trainers} trainer(s), ${options.samplers} sampler(s) ...`);
+  const cluster = await startLocalCluster({ ...options, dir, run, steps: run.steps, onIncident: progress.say });
+  let stopped = false;
+  const signal = untilSignal().then(() => (stopped = true));
+  try {
+    const { file } = cluster;
+    progress.say(`Broker: ${file.broker.kind} ${file.broker.version}. Logs: ${join(dir, 'logs')}`);
+    progress.say(`\n  Thaw is running: ${file.coordinator.url}/?token=${file.token}\n\n  Ctrl-C stops it; the same command goes on where it stopped.\n`);
+    const target = { url: file.coordinator.url, token: file.token };
+    const finished = await Promise.race([follow(target, progress, () => stopped), signal.then(() => undefined)]);
+    progress.end();
+    if (finished !== undefined && options.exit) {
+      printResult(await summary(finished, cluster.file, options, dir), options.json, () => `Finished ${finished.step} steps.`);
+    } else if (finished !== undefined) {
+      progress.say(`The run is finished at step ${finished.step}; the page and the samplers stay up. Ctrl-C stops them.`);
+      await signal;
+    }
+  } finally {
+    progress.end();
+    progress.say('Stopping ...');
+    await cluster.stop();
+    progress.say('Stopped.');
+  }
+}
+
+async function summary(status: Status, file: Parameters<typeof drawSamples>[0], options: UpOptions, dir: string): Promise<Record<string, unknown>> {
+  const samples = await drawSamples(file, { count: 16, seed: options.seed ?? 0, out: join(dir, 'samples') });
+  const checkpoint = status.checkpoints.find(({ step }) => step === status.step);
+  const { l1 } = status.evaluation!;
+  return {
+    steps: status.step,
+    trainers: options.trainers,
+    lossFirst: status.lossFirst,
+    lossLast: status.lossLast,
+    baselineL1: Math.min(l1.degraded, l1.black, l1.mean),
+    restoredL1: l1.sampled,
+    imagesPerSecond: status.imagesPerSecond,
+    weightsSha256: checkpoint?.weightsSha256,
+    checkpoint: `runs/${status.run}/checkpoints/${status.step}.json`,
+    samples: samples.files,
+  };
+}

