@@ -2,3 +2,4 @@
 export * from './errors.js';
 export * from './codec.js';
 export * from './run-config.js';
+export * from './sampler-messages.js';

@@ -1,0 +1,63 @@
+/** One image on its way from x_T to x_0: a value that each network call moves one severity on. Pure. */
+import { samplingStep, type SamplingAlgorithm, type SamplingPlan, type SamplingStep } from '@thaw/shared/diffusion';
+import type { RowContext, StepOutput, StepRow } from '../ports.js';
+
+export interface Trajectory {
+  readonly plan: SamplingPlan;
+  /** Position in `plan.severities` of the next call; their number when finished. */
+  readonly position: number;
+  /** x_s at the present severity; x_0 when finished. Never changed in place. */
+  readonly x: Float32Array;
+  /** Direct restoration R(x_T, T - 1), known after the first call. */
+  readonly direct?: Float32Array;
+  readonly context: RowContext;
+}
+
+/** A trajectory at its beginning. `severities` fall, and 0 follows the last. */
+export function beginTrajectory(
+  sampler: SamplingAlgorithm,
+  severities: readonly number[],
+  start: Float32Array,
+  context: RowContext,
+): Trajectory {
+  return { plan: { algorithm: sampler, severities }, position: 0, x: start, context };
+}
+
+/** A trajectory taken up again at a saved state. */
+export function resumeTrajectory(
+  sampler: SamplingAlgorithm,
+  severities: readonly number[],
+  saved: { readonly severity: number; readonly x: Float32Array; readonly direct: Float32Array },
+  context: RowContext,
+): Trajectory | undefined {
+  const position = severities.indexOf(saved.severity);
+  if (position < 0) return undefined;
+  return { plan: { algorithm: sampler, severities }, position, x: saved.x, direct: saved.direct, context };
+}
+
+export const isFinished = (trajectory: Trajectory): boolean =>
+  trajectory.position >= trajectory.plan.severities.length;
+
+/** Present severity: that of `x`. */
+export const severityOf = (trajectory: Trajectory): number => trajectory.plan.severities[trajectory.position] ?? 0;
+
+const stepOf = (trajectory: Trajectory): SamplingStep => {
+  const step = samplingStep(trajectory.plan, trajectory.position);
+  if (step === undefined) throw new Error('a finished trajectory has no next step');
+  return step;
+};
+
+/** The row of the next network call. */
+export function stepRow(trajectory: Trajectory): StepRow {
+  const { severity, nextSeverity } = stepOf(trajectory);
+  return { x: trajectory.x, severity, nextSeverity, context: trajectory.context };
+}
+
+/** The trajectory after the call. */
+export function advance(trajectory: Trajectory, output: StepOutput): Trajectory {
+  const { update } = stepOf(trajectory);
+  const x =
+    update === 'estimate' ? output.estimate : update === 'degrade-estimate' ? output.degraded : output.improved;
+  const direct = trajectory.direct ?? output.estimate;
+  return { ...trajectory, position: trajectory.position + 1, x, direct };
+}

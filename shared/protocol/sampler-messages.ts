@@ -1,0 +1,129 @@
+/** What samplers say to each other and to the coordinator, over NATS and in the object store. */
+import { z } from 'zod';
+import { NameSchema } from './run-config.js';
+
+export const samplerSubjects = {
+  /** Request, queue group {@link samplerQueue}: compute one row of a job ({@link RowOfferSchema} -> {@link RowAnswerSchema}). */
+  rows: 'thaw.sampler.rows',
+  /** Events of samplers to all samplers ({@link SamplerEventSchema}). */
+  events: 'thaw.sampler.events',
+  /** Request, queue group {@link samplerQueue}: evaluate a checkpoint ({@link EvaluateRequestSchema} -> {@link EvaluateResultSchema}). */
+  evaluate: 'thaw.sampler.evaluate',
+  /** Event: an evaluation is finished and stored ({@link EvaluateResultSchema}). */
+  evaluated: 'thaw.sampler.evaluated',
+} as const;
+export const samplerQueue = 'samplers';
+
+const Sha256Schema = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in hexadecimal');
+export const JobIdSchema = z.string().regex(/^[0-9a-f]{32}$/, 'must be 32 hexadecimal digits');
+const SamplerNameSchema = z.string().min(1).max(200);
+
+/** The weights that a job is computed with: one checkpoint, named by what its manifest hashes to. */
+export const ModelVersionSchema = z.strictObject({
+  run: NameSchema,
+  step: z.int().min(0),
+  manifestSha256: Sha256Schema,
+});
+export type ModelVersion = z.infer<typeof ModelVersionSchema>;
+
+export const SamplingAlgorithmSchema = z.enum(['algorithm2', 'algorithm1', 'direct']);
+
+/**
+ * An accepted job, stored as `jobs/<id>/spec.json` before its acceptance is answered. Everything that decides a row's bits is in it:
+ * rows are functions of (spec, row).
+ */
+export const JobSpecSchema = z.strictObject({
+  format: z.literal('thaw.job/1'),
+  id: JobIdSchema,
+  /** Wall clock of the accepting sampler. */
+  acceptedMs: z.number(),
+  /** sample: held-out test images are degraded and restored; restore: the image given is. */
+  mode: z.enum(['sample', 'restore']),
+  count: z.int().min(1),
+  seed: z.int().min(0).max(2 ** 32 - 1),
+  version: ModelVersionSchema,
+  sampler: SamplingAlgorithmSchema,
+  /** Severities at which the network is called, falling. The first is that of the start image. */
+  severities: z.array(z.int().min(1)).min(1),
+  /** Start images are clean and degraded to the first severity here. Always true for `sample`. */
+  degrade: z.boolean(),
+  /** Data set and positions in its test split, one per row. */
+  test: z.strictObject({ dataset: NameSchema, indices: z.array(z.int().min(0)) }).optional(),
+  /** Wall clock after which the job is not computed any further. */
+  deadlineAtMs: z.number().optional(),
+  /** States are kept for watchers and sent at this rate. */
+  framesPerSecond: z.number().optional(),
+});
+export type JobSpec = z.infer<typeof JobSpecSchema>;
+
+export const RowOfferSchema = z.strictObject({ spec: JobSpecSchema, row: z.int().min(0) });
+export type RowOffer = z.infer<typeof RowOfferSchema>;
+
+/** accepted: the row is computed or being computed there; busy: ask again a little later. */
+export const RowAnswerSchema = z.strictObject({ answer: z.enum(['accepted', 'busy']), sampler: SamplerNameSchema });
+export type RowAnswer = z.infer<typeof RowAnswerSchema>;
+
+const rowName = { job: JobIdSchema, row: z.int().min(0) };
+export const SamplerEventSchema = z.discriminatedUnion('type', [
+  /** Heartbeat: this sampler lives and computes these rows. */
+  z.strictObject({
+    type: z.literal('beat'),
+    sampler: SamplerNameSchema,
+    rows: z.array(z.strictObject({ ...rowName, severity: z.int().min(0) })),
+  }),
+  /** A sampler goes away in good order: its rows and jobs are free at once. */
+  z.strictObject({ type: z.literal('leave'), sampler: SamplerNameSchema }),
+  /** The result of a row, or a state of it for watchers, is in the store. */
+  z.strictObject({ type: z.literal('stored'), sampler: SamplerNameSchema, ...rowName, severity: z.int().min(0) }),
+  z.strictObject({
+    type: z.literal('row-failed'),
+    sampler: SamplerNameSchema,
+    ...rowName,
+    code: z.string().max(100),
+    message: z.string().max(2000),
+  }),
+  /** The job is over (`jobs/<id>/end.json` is written); whoever computes a row of it stops. */
+  z.strictObject({ type: z.literal('ended'), sampler: SamplerNameSchema, job: JobIdSchema }),
+]);
+export type SamplerEvent = z.infer<typeof SamplerEventSchema>;
+
+/** Evaluate a checkpoint on the first `count` images of a split, at full severity. Asked again, the stored answer is given. */
+export const EvaluateRequestSchema = z.strictObject({
+  run: NameSchema,
+  step: z.int().min(0),
+  split: NameSchema.default('test'),
+  count: z.int().min(1).max(100_000).default(256),
+});
+export type EvaluateRequest = z.infer<typeof EvaluateRequestSchema>;
+
+/** Mean of a metric over the images, for the restorations and for the baselines. */
+const ScoresSchema = z.strictObject({
+  degraded: z.number(),
+  black: z.number(),
+  mean: z.number(),
+  direct: z.number(),
+  sampled: z.number(),
+});
+/** `ratio` = sampled / the best (smallest) of degraded, black and mean. */
+const ErrorScoresSchema = z.strictObject({ ...ScoresSchema.shape, ratio: z.number() });
+
+/** Stored as `runs/<run>/evaluations/<step, 8 digits>.json`, with a picture of the first images beside it (`.png`). */
+export const EvaluateResultSchema = z.strictObject({
+  format: z.literal('thaw.evaluation/1'),
+  run: NameSchema,
+  step: z.int().min(0),
+  manifestSha256: Sha256Schema,
+  dataset: NameSchema,
+  split: NameSchema,
+  count: z.int().min(1),
+  /** Severity from which images are restored (T). */
+  severity: z.int().min(1),
+  l1: ErrorScoresSchema,
+  rmse: ErrorScoresSchema,
+  ssim: ScoresSchema,
+  psnr: ScoresSchema,
+  sampler: SamplerNameSchema,
+  evaluatedMs: z.number(),
+  durationMs: z.number(),
+});
+export type EvaluateResult = z.infer<typeof EvaluateResultSchema>;
