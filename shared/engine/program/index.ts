@@ -1,0 +1,4 @@
+/** What every engine does with a definition: check it, call it, differentiate it. */
+export { applyProgram, gradientName } from './apply.js';
+export { checkDefinition } from './definition.js';
+export { checkCall } from './call.js';

@@ -1,0 +1,93 @@
+import type { DataId, TensorInfo } from '@tensorflow/tfjs-core';
+import { ThawError } from '../../protocol/index.js';
+import type { GraphDType, TracedGraph, TracedNode, TracedValue, ValueSource } from '../types.js';
+
+type ConstantData = Float32Array | Int32Array | Uint8Array;
+
+/** The graph under construction: which recorded value stands behind which tensor of this trace. */
+export class Recording {
+  readonly values: TracedValue[] = [];
+  readonly nodes: TracedNode[] = [];
+  readonly #valueOfData = new WeakMap<DataId, number>();
+
+  /** A new tensor handle for a recorded value. Several handles may stand for one value. */
+  handle(value: number): TensorInfo {
+    const { shape, dtype } = this.values[value]!;
+    const dataId: DataId = {};
+    this.#valueOfData.set(dataId, value);
+    return { dataId, shape: [...shape], dtype };
+  }
+
+  /** The value behind a tensor, or THAW_ENGINE_FOREIGN_TENSOR. */
+  valueOf(tensor: TensorInfo): number {
+    const value = this.#valueOfData.get(tensor.dataId);
+    if (value === undefined)
+      throw new ThawError(
+        'THAW_ENGINE_FOREIGN_TENSOR',
+        `a ${tensor.dtype} tensor of shape [${tensor.shape.join(', ')}] was not made by the program being traced`,
+      );
+    return value;
+  }
+
+  lookUp(dataId: DataId): TracedValue | undefined {
+    const value = this.#valueOfData.get(dataId);
+    return value === undefined ? undefined : this.values[value];
+  }
+
+  boundary(kind: 'weight' | 'input', name: string, shape: readonly number[], dtype: GraphDType): TensorInfo {
+    return this.handle(this.#addValue(shape, dtype, { kind, name }));
+  }
+
+  /** `data`: one element per position, or a single one for all of them. Converted to the array type of `dtype`. */
+  constant(data: ArrayLike<number>, shape: readonly number[], dtype: string): TensorInfo {
+    const graphType = graphDType(dtype);
+    const kept = isUniform(data) ? [data[0]!] : data;
+    return this.handle(this.#addValue(shape, graphType, { kind: 'constant', data: typedArray(kept, graphType) }));
+  }
+
+  node(
+    op: string,
+    inputs: readonly TensorInfo[],
+    attributes: Readonly<Record<string, unknown>>,
+    shape: readonly number[],
+    dtype: string,
+  ): TensorInfo {
+    const inputValues = inputs.map((tensor) => this.valueOf(tensor));
+    const id = this.nodes.length;
+    const output = this.#addValue(shape, graphDType(dtype), { kind: 'node', node: id, port: 0 });
+    this.nodes.push({ id, op, inputs: inputValues, attributes, outputs: [output] });
+    return this.handle(output);
+  }
+
+  /** A second handle for the value of a tensor: a kernel that changes nothing. */
+  same(tensor: TensorInfo): TensorInfo {
+    return this.handle(this.valueOf(tensor));
+  }
+
+  finish(name: string, outputs: Readonly<Record<string, number>>): TracedGraph {
+    return { name, values: this.values, nodes: this.nodes, outputs };
+  }
+
+  #addValue(shape: readonly number[], dtype: GraphDType, source: ValueSource): number {
+    const id = this.values.length;
+    this.values.push({ id, shape: [...shape], dtype, source });
+    return id;
+  }
+}
+
+function graphDType(dtype: string): GraphDType {
+  if (dtype === 'float32' || dtype === 'int32' || dtype === 'bool') return dtype;
+  throw new ThawError('THAW_ENGINE_PROGRAM_INVALID', `a tensor of type ${dtype} was made; only float32, int32 and bool can be traced`);
+}
+
+function isUniform(data: ArrayLike<number>): boolean {
+  if (data.length === 0) return false;
+  const first = data[0];
+  for (let i = 1; i < data.length; i++) if (!Object.is(data[i], first)) return false;
+  return true;
+}
+
+function typedArray(data: ArrayLike<number>, dtype: GraphDType): ConstantData {
+  if (dtype === 'float32') return Float32Array.from(data);
+  return dtype === 'int32' ? Int32Array.from(data) : Uint8Array.from(data, Number);
+}

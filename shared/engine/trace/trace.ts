@@ -1,0 +1,50 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { ThawError } from '../../protocol/index.js';
+import { applyProgram, checkDefinition } from '../program/index.js';
+import type { ProgramDefinition, TracedGraph } from '../types.js';
+import { record, tracingBackendName } from './backend.js';
+import type { Recording } from './recording.js';
+
+/**
+ * Runs the definition's function, and tfjs's gradients if asked for, once on the recording backend.
+ * Leaves no tensor behind and restores tfjs's global backend.
+ * Errors: THAW_ENGINE_UNKNOWN_KERNEL, THAW_ENGINE_VALUE_READ, THAW_ENGINE_FOREIGN_TENSOR, THAW_ENGINE_PROGRAM_INVALID,
+ * and whatever the function itself throws.
+ */
+export function trace(definition: ProgramDefinition): TracedGraph {
+  checkDefinition(definition);
+  try {
+    return record((recording) => {
+      const weights = boundary(recording, 'weight', definition.weights);
+      const inputs = boundary(recording, 'input', definition.inputs);
+      const outputs = applyProgram(definition, weights, inputs, (tensor) => recording.valueOf(tensor));
+      return recording.finish(definition.name, outputs);
+    });
+  } catch (error) {
+    throw unknownKernel(error, definition.name) ?? error;
+  }
+}
+
+function boundary(
+  recording: Recording,
+  kind: 'weight' | 'input',
+  specs: ProgramDefinition['inputs'],
+): Record<string, tf.Tensor> {
+  return Object.fromEntries(
+    Object.entries(specs).map(([name, spec]) => {
+      const { dataId, shape, dtype } = recording.boundary(kind, name, spec.shape, spec.dtype);
+      return [name, tf.engine().makeTensorFromDataId(dataId, shape, dtype)];
+    }),
+  );
+}
+
+const kernelMissing = new RegExp(`^Kernel '(.+)' not registered for backend '${tracingBackendName}'$`);
+
+function unknownKernel(error: unknown, program: string): ThawError | undefined {
+  const kernel = error instanceof Error ? kernelMissing.exec(error.message)?.[1] : undefined;
+  if (kernel === undefined) return undefined;
+  return new ThawError('THAW_ENGINE_UNKNOWN_KERNEL', `program '${program}' uses the tfjs kernel ${kernel}, which cannot be traced`, {
+    cause: error,
+    details: { kernel, program },
+  });
+}
