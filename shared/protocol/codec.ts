@@ -26,7 +26,10 @@ export function encodeMessage<S extends z.ZodType>(schema: S, body: z.input<S>):
  */
 export function decodeMessage<S extends z.ZodType>(schema: S, bytes: Uint8Array): z.output<S> {
   if (bytes.byteLength > maxControlBytes)
-    throw new ThawError('THAW_PROTOCOL_INVALID', `A control message has ${bytes.byteLength} bytes; at most ${maxControlBytes} are accepted.`);
+    throw new ThawError(
+      'THAW_PROTOCOL_INVALID',
+      `A control message has ${bytes.byteLength} bytes; at most ${maxControlBytes} are accepted.`,
+    );
   assertPlainMessagePack(bytes);
   let raw: unknown;
   try {
@@ -37,7 +40,10 @@ export function decodeMessage<S extends z.ZodType>(schema: S, bytes: Uint8Array)
   const envelope = EnvelopeSchema.safeParse(raw);
   if (!envelope.success) throw new ThawError('THAW_PROTOCOL_INVALID', 'A control message has no envelope {v, body}.');
   if (envelope.data.v !== protocolVersion)
-    throw new ThawError('THAW_PROTOCOL_INVALID', `A control message has protocol version ${envelope.data.v}; this process speaks ${protocolVersion}.`);
+    throw new ThawError(
+      'THAW_PROTOCOL_INVALID',
+      `A control message has protocol version ${envelope.data.v}; this process speaks ${protocolVersion}.`,
+    );
   const body = schema.safeParse(envelope.data.body);
   if (!body.success)
     throw new ThawError('THAW_PROTOCOL_INVALID', `A control message is off schema: ${z.prettifyError(body.error)}`);
@@ -80,19 +86,43 @@ function assertPlainMessagePack(bytes: Uint8Array): void {
     if (type <= 0x9f) return items(type & 0x0f, depth);
     if (type <= 0xbf) return skip(type & 0x1f);
     switch (type) {
-      case 0xc0: case 0xc2: case 0xc3: return;
-      case 0xc4: case 0xd9: return skip(length(1));
-      case 0xc5: case 0xda: return skip(length(2));
-      case 0xc6: case 0xdb: return skip(length(4));
-      case 0xcc: case 0xd0: return skip(1);
-      case 0xcd: case 0xd1: return skip(2);
-      case 0xca: case 0xce: case 0xd2: return skip(4);
-      case 0xcb: case 0xcf: case 0xd3: return skip(8);
-      case 0xdc: return items(length(2), depth);
-      case 0xdd: return items(length(4), depth);
-      case 0xde: return items(2 * length(2), depth);
-      case 0xdf: return items(2 * length(4), depth);
-      default: return refuse(`it contains the MessagePack type 0x${type.toString(16)}, which is not used`);
+      case 0xc0:
+      case 0xc2:
+      case 0xc3:
+        return;
+      case 0xc4:
+      case 0xd9:
+        return skip(length(1));
+      case 0xc5:
+      case 0xda:
+        return skip(length(2));
+      case 0xc6:
+      case 0xdb:
+        return skip(length(4));
+      case 0xcc:
+      case 0xd0:
+        return skip(1);
+      case 0xcd:
+      case 0xd1:
+        return skip(2);
+      case 0xca:
+      case 0xce:
+      case 0xd2:
+        return skip(4);
+      case 0xcb:
+      case 0xcf:
+      case 0xd3:
+        return skip(8);
+      case 0xdc:
+        return items(length(2), depth);
+      case 0xdd:
+        return items(length(4), depth);
+      case 0xde:
+        return items(2 * length(2), depth);
+      case 0xdf:
+        return items(2 * length(4), depth);
+      default:
+        return refuse(`it contains the MessagePack type 0x${type.toString(16)}, which is not used`);
     }
   };
   value(0);

@@ -3,10 +3,18 @@ import { z } from 'zod';
 
 export const runNamePattern = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
 /** A name that is used in object keys and NATS subjects: lower-case letters, digits, inner hyphens, at most 64. */
-export const NameSchema = z.string().regex(runNamePattern, 'use lower-case letters, digits and inner hyphens, at most 64 characters');
+export const NameSchema = z
+  .string()
+  .regex(runNamePattern, 'use lower-case letters, digits and inner hyphens, at most 64 characters');
 
 export const BlurRoutineSchema = z.enum([
-  'Incremental', 'Constant', 'Constant_reflect', 'Exponential', 'Exponential_reflect', 'Special_6_routine', 'Individual_Incremental',
+  'Incremental',
+  'Constant',
+  'Constant_reflect',
+  'Exponential',
+  'Exponential_reflect',
+  'Special_6_routine',
+  'Individual_Incremental',
 ]);
 
 export const BlurConfigSchema = z.strictObject({
@@ -15,7 +23,11 @@ export const BlurConfigSchema = z.strictObject({
   steps: z.int().min(1).max(10_000),
   routine: BlurRoutineSchema,
   /** Taps of the one-dimensional window, odd. Ignored by Special_6_routine (11) and Individual_Incremental (2i+1). */
-  kernelSize: z.int().min(1).max(255).refine((n) => n % 2 === 1, 'must be odd'),
+  kernelSize: z
+    .int()
+    .min(1)
+    .max(255)
+    .refine((n) => n % 2 === 1, 'must be odd'),
   /** Meaning depends on the routine; see docs. */
   kernelStd: z.number().positive().max(1000),
   /** Last severity is the spatial mean; training input is truncated to 8 bits. */
@@ -39,7 +51,10 @@ export const RunConfigSchema = z
   .strictObject({
     format: z.literal('thaw.run/1'),
     name: NameSchema,
-    seed: z.int().min(0).max(2 ** 32 - 1),
+    seed: z
+      .int()
+      .min(0)
+      .max(2 ** 32 - 1),
     data: z.strictObject({
       dataset: NameSchema,
       /** Edge of the square image given to the network, pixels. */
@@ -81,10 +96,18 @@ export const RunConfigSchema = z
   })
   .superRefine((run, ctx) => {
     if (run.batch.global % run.batch.micro !== 0)
-      ctx.addIssue({ code: 'custom', path: ['batch', 'global'], message: `must be a multiple of batch.micro (${run.batch.micro})` });
+      ctx.addIssue({
+        code: 'custom',
+        path: ['batch', 'global'],
+        message: `must be a multiple of batch.micro (${run.batch.micro})`,
+      });
     const divisor = 2 ** (run.network.mults.length - 1);
     if (run.data.size % divisor !== 0)
-      ctx.addIssue({ code: 'custom', path: ['data', 'size'], message: `must be divisible by ${divisor}, the network halves it ${run.network.mults.length - 1} times` });
+      ctx.addIssue({
+        code: 'custom',
+        path: ['data', 'size'],
+        message: `must be divisible by ${divisor}, the network halves it ${run.network.mults.length - 1} times`,
+      });
   });
 
 export type BlurConfig = z.infer<typeof BlurConfigSchema>;

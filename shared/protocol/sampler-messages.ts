@@ -40,7 +40,10 @@ export const JobSpecSchema = z.strictObject({
   /** sample: held-out test images are degraded and restored; restore: the image given is. */
   mode: z.enum(['sample', 'restore']),
   count: z.int().min(1),
-  seed: z.int().min(0).max(2 ** 32 - 1),
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1),
   version: ModelVersionSchema,
   sampler: SamplingAlgorithmSchema,
   /** Severities at which the network is called, falling. The first is that of the start image. */

@@ -1,0 +1,2 @@
+/** The coordinator service: pure core (lead); the shell is in io/. */
+export * from './lead/index.js';

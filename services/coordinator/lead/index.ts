@@ -1,0 +1,2 @@
+/** The coordinator's state machine. */
+export * from './events.js';

@@ -1,0 +1,3 @@
+/** The trainer service: pure core (reduce, optimizer, member); the shell is in io/. */
+export * from './reduce/index.js';
+export * from './member/index.js';

@@ -1,0 +1,2 @@
+/** The trainer's state machine. */
+export * from './events.js';

@@ -1,0 +1,2 @@
+/** Fixed-point gradient sums: layout of blocks and chunks, exponents, quantising. */
+export * from './layout.js';
