@@ -1,0 +1,7 @@
+/** From a recorded graph to ONNX: axis orders, convolution strategies, stored orders of weights. */
+export { gradientPrefix, lower } from './lower.js';
+export { loweringVersion, plainOptions } from './options.js';
+export type { Capabilities, Formulations, LoweringOptions } from './options.js';
+export { summarize } from './summary.js';
+export type { LoweringSummary } from './summary.js';
+export { fromStored, toStored } from './weights.js';

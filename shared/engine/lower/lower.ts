@@ -1,0 +1,135 @@
+import { createHash } from 'node:crypto';
+import { encodeModel } from '../onnx/index.js';
+import type { OnnxModel, OnnxValueInfo } from '../onnx/index.js';
+import { range, simplify, unsupportedOp } from '../graph/index.js';
+import type { SimplifiedGraph, Value } from '../graph/index.js';
+import type { DType, Program, TracedGraph } from '../types.js';
+import { assemble } from './assemble.js';
+import type { GraphOutput } from './assemble.js';
+import { fuseBiases } from './bias.js';
+import type { Lowering, LoweringContext } from './context.js';
+import { chooseConvolution } from './convolution/choose.js';
+import { elementwiseLowerings } from './elementwise.js';
+import { OnnxEmitter } from './emitter.js';
+import type { Emitted } from './emitter.js';
+import { Layouts } from './layouts.js';
+import type { AxisOrder } from './layouts.js';
+import { matMulLowerings } from './matmul.js';
+import { movementLowerings } from './movement.js';
+import { loweringVersion, resolveOptions } from './options.js';
+import type { LoweringOptions, ResolvedOptions } from './options.js';
+import { reductionLowerings } from './reductions.js';
+import { storedOrders, storedWeight } from './weights.js';
+
+const lowerings: Readonly<Record<string, Lowering>> = {
+  ...elementwiseLowerings,
+  ...movementLowerings,
+  ...reductionLowerings,
+  ...matMulLowerings,
+};
+
+/** Prefix of the outputs that hold gradients; the rest of the name is the weight's. */
+export const gradientPrefix = 'grad/';
+
+/**
+ * Lowers a recorded program to ONNX.
+ *
+ * Weights are inputs of the graph in the shape of their stored order (`StoredWeight.permutation`). An output
+ * `grad/<weight>` holds the elements of the gradient in that same order; its declared shape is whatever the last
+ * operation left (its elements, read flat, are what counts). Weights that the outputs do not depend on are listed in
+ * `Program.weights` but are no inputs of the graph. Equal graphs and options give equal bytes.
+ *
+ * @throws THAW_ENGINE_UNSUPPORTED_OP naming the tfjs kernel and its shapes.
+ */
+export function lower(graph: TracedGraph, options: LoweringOptions = {}): Program {
+  return lowerSimplified(simplify(graph), options);
+}
+
+/** The second half of `lower`, for a graph that is simplified already. */
+export function lowerSimplified(graph: SimplifiedGraph, options: LoweringOptions = {}): Program {
+  const { model, orders } = lowerToModel(graph, resolveOptions(options));
+  const onnx = encodeModel(model);
+  const byRole = (role: string): Value[] => graph.inputs.filter((input) => input.attributes['role'] === role);
+  return {
+    name: graph.name,
+    onnx,
+    weights: byRole('weight').map((weight) => storedWeight(weight, orders.get(weight))),
+    inputs: byRole('input').map((input) => ({
+      name: nameOf(input),
+      shape: [...input.shape],
+      dtype: input.dtype as DType,
+    })),
+    outputs: model.outputs.map(({ name, shape, dtype }) => ({ name, shape: [...shape], dtype: dtype as DType })),
+    digest: createHash('sha256').update(onnx).digest('hex'),
+    loweringVersion,
+  };
+}
+
+const nameOf = (input: Value): string => input.attributes['name'] as string;
+
+/** The ONNX graph itself, before it is serialised. */
+export function lowerToModel(
+  graph: SimplifiedGraph,
+  options: ResolvedOptions,
+): { readonly model: OnnxModel; readonly orders: ReadonlyMap<Value, AxisOrder> } {
+  const emitter = new OnnxEmitter(options.capabilities.microsoftOps);
+  const layouts = new Layouts(emitter);
+  const orders = storedOrders(graph, options);
+  const inputs = graph.inputs.map((input): OnnxValueInfo => {
+    const order = orders.get(input) ?? range(input.shape.length);
+    const tensor = { name: nameOf(input), shape: order.map((axis) => input.shape[axis]!), dtype: input.dtype };
+    layouts.place(input, tensor, order);
+    return tensor;
+  });
+  emitValues(graph, options, emitter, layouts);
+  const outputs = placeOutputs(graph, emitter, layouts, orders);
+  return { model: assemble(graph.name, emitter, inputs, outputs), orders };
+}
+
+function emitValues(graph: SimplifiedGraph, options: ResolvedOptions, emitter: OnnxEmitter, layouts: Layouts): void {
+  const biases = fuseBiases(graph);
+  const context: LoweringContext = { emitter, layouts, options, biasOf: (value) => biases.biasOf.get(value) };
+  const emitOne = (value: Value): void => {
+    emitter.scope = `${value.origin}.${value.id}`;
+    const emit = chooseConvolution(value, options)?.lower ?? lowerings[value.op];
+    if (emit === undefined)
+      throw unsupportedOp(
+        value.origin,
+        value.inputs.map((input) => input.shape),
+        value.shape,
+      );
+    emit(context, value);
+  };
+  for (const value of graph.values) {
+    if (layouts.isPlaced(value) || biases.absorbed.has(value)) continue;
+    const convolution = biases.sumOf.get(value);
+    emitOne(convolution ?? value);
+    if (convolution !== undefined) layouts.placeAs(value, convolution);
+  }
+}
+
+/**
+ * Gradients in the stored order of their weight, everything else in the program's order. Outputs that were computed
+ * last come first: ONNX Runtime walks back from the outputs in their order, and so holds less at a time.
+ */
+function placeOutputs(
+  graph: SimplifiedGraph,
+  emitter: OnnxEmitter,
+  layouts: Layouts,
+  orders: ReadonlyMap<Value, AxisOrder>,
+): GraphOutput[] {
+  const weightOrders = new Map([...orders].map(([weight, order]) => [nameOf(weight), order]));
+  return Object.entries(graph.outputs)
+    .sort(([, a], [, b]) => b.id - a.id)
+    .map(([name, value]): GraphOutput => {
+      emitter.scope = `output ${name}`;
+      if (!name.startsWith(gradientPrefix)) return { name, tensor: layouts.natural(value) };
+      const order = weightOrders.get(name.slice(gradientPrefix.length)) ?? range(value.shape.length);
+      return { name, tensor: withoutReshape(emitter, layouts.in(value, order)) };
+    });
+}
+
+/** A Reshape onto a graph output is a copy; a gradient is read flat, so what the Reshape reads will do. */
+function withoutReshape(emitter: OnnxEmitter, tensor: Emitted): Emitted {
+  return emitter.reshapedFrom(tensor) ?? tensor;
+}

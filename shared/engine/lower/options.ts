@@ -1,0 +1,57 @@
+/**
+ * Version of what lowering emits. Raise it with every change that can change the bits of a result: it is part of the
+ * engine fingerprint.
+ */
+export const loweringVersion = 1;
+
+/** What the runtime that will load the graph can do. */
+export interface Capabilities {
+  /** Operators of domain com.microsoft that exist for the provider (FusedMatMul, Gelu); HardSigmoid as a fused step. */
+  readonly microsoftOps: boolean;
+  /**
+   * Convolutions in ONNX Runtime's internal blocked layout (domain com.microsoft.nchwc): CPU provider only, and only
+   * after `blockedConvSelfTest` has passed on this machine.
+   */
+  readonly blockedConv: boolean;
+}
+
+/** Which formulations may be chosen; `choose.ts` says when each one is. All false is plain ONNX. */
+export interface Formulations {
+  /** 3x3 convolutions and both gradients by Winograd's minimal filtering. */
+  readonly winograd: boolean;
+  /** 4x4 stride-2 convolutions as 2x2 convolutions on four phases, by Winograd. */
+  readonly stridedPhases: boolean;
+  /** Filter gradients as one matrix product over the whole batch. */
+  readonly filterGradientProduct: boolean;
+  /** Depthwise filter gradients as one batched product with Toeplitz structure. */
+  readonly depthwiseToeplitz: boolean;
+}
+
+export interface LoweringOptions {
+  readonly capabilities?: Partial<Capabilities>;
+  readonly formulations?: Partial<Formulations>;
+}
+
+export interface ResolvedOptions {
+  readonly capabilities: Capabilities;
+  readonly formulations: Formulations;
+}
+
+export function resolveOptions(options: LoweringOptions = {}): ResolvedOptions {
+  return {
+    capabilities: { microsoftOps: true, blockedConv: false, ...options.capabilities },
+    formulations: {
+      winograd: true,
+      stridedPhases: true,
+      filterGradientProduct: true,
+      depthwiseToeplitz: true,
+      ...options.formulations,
+    },
+  };
+}
+
+/** Plain ONNX: standard operators, one per tfjs kernel. The reference that every formulation is tested against. */
+export const plainOptions: LoweringOptions = {
+  capabilities: { microsoftOps: false, blockedConv: false },
+  formulations: { winograd: false, stridedPhases: false, filterGradientProduct: false, depthwiseToeplitz: false },
+};
