@@ -7,3 +7,5 @@ export * from './plan.js';
 export * from './messages.js';
 export * from './subjects.js';
 export * from './timings.js';
+export * from './plan-object.js';
+export * from './sampler-messages.js';
