@@ -20,3 +20,10 @@ export type { SamplingAlgorithm, SamplingPlan, SamplingStep, SamplingUpdate } fr
 export { planSampling, planSeverities, samplingAlgorithms, samplingStep, severitySequence } from './samplers/plan.js';
 export type { SamplerCallbacks } from './samplers/run.js';
 export { algorithm2Update, runSampler } from './samplers/run.js';
+export { l1, psnr, rmse, toZeroOne } from './metrics/pixel-error.js';
+export type { ImageBatchShape, SsimResult } from './metrics/ssim.js';
+export { ssim } from './metrics/ssim.js';
+export type { FeatureStatistics } from './metrics/frechet.js';
+export { featureStatistics, frechetDistance } from './metrics/frechet.js';
+export type { SymmetricEigen } from './metrics/symmetric-eigen.js';
+export { symmetricEigen } from './metrics/symmetric-eigen.js';

@@ -2,6 +2,12 @@
 import type { DegradationConfig } from '../protocol/index.js';
 import type { Degradation, ImageGeometry } from './degradation.js';
 import { createBlur } from './families/blur.js';
+import { createColourMask } from './families/colour-mask.js';
+import { createDecolorization } from './families/decolorization.js';
+import { createMask } from './families/mask.js';
+import { createNoise } from './families/mixing.js';
+import { createSnow } from './families/snow.js';
+import { createSuperResolution } from './families/super-resolution.js';
 
 type Family = DegradationConfig['family'];
 type Creator<F extends Family> = (
@@ -11,6 +17,12 @@ type Creator<F extends Family> = (
 
 const families: { readonly [F in Family]: Creator<F> } = {
   blur: createBlur,
+  'super-resolution': createSuperResolution,
+  decolorization: createDecolorization,
+  mask: createMask,
+  'colour-mask': createColourMask,
+  noise: createNoise,
+  snow: createSnow,
 };
 
 export const degradationFamilies = Object.keys(families) as Family[];

@@ -1,0 +1,51 @@
+/** Decolorization (section 2.6 of the reference): D(x, s) = keep_s x + (1 - keep_s) mean over channels. The grey is the plain mean. */
+import * as tf from '@tensorflow/tfjs-core';
+import type { DecolorizationConfig } from '../../protocol/index.js';
+import { ThawError } from '../../protocol/index.js';
+import type { Degradation, ImageGeometry } from '../degradation.js';
+import { required } from '../degradation.js';
+import { blend, scalarAt, severityTable } from '../per-image.js';
+
+/** Share of colour kept by step i (official f_i). */
+export function keptByStep(config: DecolorizationConfig, index: number): number {
+  if (config.totalRemove && index === config.steps - 1) return 0;
+  return config.routine === 'Constant' ? config.factor : 1 - 1 / (config.steps - index);
+}
+
+/** Share of colour left at severity s. */
+function keptAt(config: DecolorizationConfig, severity: number): number {
+  if (config.totalRemove && severity === config.steps) return 0;
+  if (config.routine === 'Linear') return 1 - severity / config.steps;
+  let kept = 1;
+  for (let i = 0; i < severity; i++) kept *= config.factor;
+  return kept;
+}
+
+export function createDecolorization(config: DecolorizationConfig, geometry: ImageGeometry): Degradation {
+  if (geometry.channels !== 3)
+    throw new ThawError(
+      'THAW_DEGRADATION_INVALID',
+      `degradation: decolorization needs colour images, data.channels is ${geometry.channels}`,
+      {
+        cure: 'Use a data set with 3 channels or another degradation.',
+      },
+    );
+  const apply: Degradation['apply'] = (x0, severity, tables) =>
+    blend(x0, tf.mean(x0, 3, true) as tf.Tensor4D, scalarAt(required(tables, 'keep'), severity));
+  return {
+    family: 'decolorization',
+    steps: config.steps,
+    geometry,
+    tables: { keep: severityTable(config.steps, (s) => keptAt(config, s)) },
+    contextSpecs: {},
+    truncateStart: false,
+    drawContext: () => ({}),
+    apply,
+    applyInTraining: apply,
+    describe: () => ({
+      family: 'decolorization',
+      steps: config.steps,
+      summary: `Colours fade to grey in ${config.steps} steps (${config.routine}${config.totalRemove ? ', nothing left' : ''})`,
+    }),
+  };
+}
