@@ -2,7 +2,42 @@
 import { blur } from './blur.js';
 import { frechet, similarity } from './metrics.js';
 import { blocks, network } from './network.js';
+import {
+  colourMask,
+  colourMaskSamplers,
+  decolorization,
+  decolorizationSamplers,
+  mask,
+  maskSamplers,
+  mixing,
+  mixingSamplers,
+  schedule,
+  superResolution,
+  superResolutionSamplers,
+} from './pixelwise.js';
 import type { Runner } from './runner.js';
 import { blurGeneration, blurSamplers } from './samplers.js';
+import { snow, snowSamplers } from './snow.js';
 
-export const runners: readonly Runner[] = [blur, network, blocks, similarity, frechet, blurSamplers, blurGeneration];
+export const runners: readonly Runner[] = [
+  blur,
+  blurSamplers,
+  blurGeneration,
+  network,
+  blocks,
+  similarity,
+  frechet,
+  superResolution,
+  superResolutionSamplers,
+  decolorization,
+  decolorizationSamplers,
+  mask,
+  maskSamplers,
+  colourMask,
+  colourMaskSamplers,
+  schedule,
+  mixing,
+  mixingSamplers,
+  snow,
+  snowSamplers,
+];
