@@ -200,8 +200,16 @@ export interface EngineDescription {
 }
 
 export interface EngineCall {
-  /** Stored order. Views on a SharedArrayBuffer are read in place; they must not change until the call settles. */
+  /**
+   * Stored order. Give views on a SharedArrayBuffer: the worker reads them itself; anything else is copied on the way.
+   * They must not change until the call settles.
+   */
   readonly weights: Readonly<Record<string, Float32Array>>;
+  /**
+   * ONNX Runtime takes no shared memory, so a worker copies shared weights into its own before it computes. Calls with
+   * the same version and the same arrays do without: give a number that changes whenever the weights do.
+   */
+  readonly weightsVersion?: number | string;
   readonly inputs: Readonly<Record<string, TensorData>>;
   /** A call not yet begun is dropped; the result of a running one is discarded. Rejects with THAW_ENGINE_ABORTED. */
   readonly signal?: AbortSignal;

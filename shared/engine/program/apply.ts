@@ -1,7 +1,7 @@
 // tfjs registers its gradients as a side effect of the union package; without it tf.grads finds none.
 import '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs-core';
-import { ThawError } from '../../protocol/index.js';
+import { ThawError } from '@thaw/shared/protocol';
 import type { ProgramDefinition } from '../types.js';
 
 /** Name of the output that holds the gradient of a weight. */

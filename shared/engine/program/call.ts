@@ -1,4 +1,4 @@
-import { ThawError } from '../../protocol/index.js';
+import { ThawError } from '@thaw/shared/protocol';
 import type { DType, EngineCall, NamedTensorSpec, StoredWeight } from '../types.js';
 
 export interface CallSpec {

@@ -1,4 +1,4 @@
-import { ThawError } from '../../protocol/index.js';
+import { ThawError } from '@thaw/shared/protocol';
 import type { ProgramDefinition, TensorSpec } from '../types.js';
 
 const invalid = (program: string, problem: string): ThawError =>

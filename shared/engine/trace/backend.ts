@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { BackendValues, DataId, DataType } from '@tensorflow/tfjs-core';
-import { ThawError } from '../../protocol/index.js';
+import { ThawError } from '@thaw/shared/protocol';
+import { onBackend } from '../program/index.js';
 import { sizeOf } from './kernel.js';
 import { Recording } from './recording.js';
 import { kernelFamilies } from './registry.js';
@@ -34,7 +35,7 @@ class TracingBackend extends tf.KernelBackend {
   }
 
   /** Called by tfjs when a tensor of another backend is asked for. */
-  move(): void {
+  override move(): void {
     throw new ThawError('THAW_ENGINE_FOREIGN_TENSOR', 'a tensor of another tfjs backend was used by the program being traced');
   }
 
@@ -42,7 +43,7 @@ class TracingBackend extends tf.KernelBackend {
     return true;
   }
   override incRef(): void {}
-  override decRef(): void {}
+  decRef(): void {}
   override refCount(): number {
     return 1;
   }
@@ -99,13 +100,6 @@ function tracingBackend(): TracingBackend {
   return backend;
 }
 
-/** The parts of the tfjs engine that have no public door. */
-interface EngineInternals {
-  backendName: string | undefined;
-  backendInstance: tf.KernelBackend | null;
-  state: { activeTape: { saved: tf.Tensor[] }[] | null };
-}
-
 /**
  * Runs `body` with the tracing backend as tfjs's global backend and a fresh recording, then restores what was there.
  * Everything that `body` makes is disposed. Not re-entrant.
@@ -113,29 +107,11 @@ interface EngineInternals {
 export function record<T>(body: (recording: Recording) => T): T {
   const backend = tracingBackend();
   if (backend.recording !== undefined) throw new ThawError('THAW_ENGINE_PROGRAM_INVALID', 'a program was traced by a program');
-  const internals = tf.engine() as unknown as EngineInternals;
-  const previous = { name: internals.backendName, instance: internals.backendInstance };
   const recording = new Recording();
   backend.recording = recording;
   try {
-    void tf.setBackend(tracingBackendName);
-    let result: T | undefined;
-    tf.tidy(() => {
-      result = body(recording);
-    });
-    return result as T;
+    return onBackend(tracingBackendName, () => body(recording));
   } finally {
-    discardTape(internals);
     backend.recording = undefined;
-    if (previous.name === undefined || previous.instance === null) {
-      internals.backendName = previous.name;
-      internals.backendInstance = previous.instance;
-    } else void tf.setBackend(previous.name);
   }
-}
-
-/** A gradient that failed half-way leaves its tape, with tensors kept for the way back. */
-function discardTape(internals: EngineInternals): void {
-  for (const node of internals.state.activeTape ?? []) for (const tensor of node.saved ?? []) tensor.dispose();
-  internals.state.activeTape = null;
 }

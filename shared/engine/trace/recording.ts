@@ -1,5 +1,5 @@
 import type { DataId, TensorInfo } from '@tensorflow/tfjs-core';
-import { ThawError } from '../../protocol/index.js';
+import { ThawError } from '@thaw/shared/protocol';
 import type { GraphDType, TracedGraph, TracedNode, TracedValue, ValueSource } from '../types.js';
 
 type ConstantData = Float32Array | Int32Array | Uint8Array;

@@ -152,7 +152,7 @@ describe('supportedKernels', () => {
   it('lists every kernel once, and every listed kernel is one of tfjs', () => {
     const kernels = supportedKernels().map((entry) => entry.kernel);
     expect(new Set(kernels).size).toBe(kernels.length);
-    const known = new Set(Object.values(tf).filter((value) => typeof value === 'string'));
+    const known = new Set<unknown>(Object.values(tf).filter((value) => typeof value === 'string'));
     expect(kernels.filter((kernel) => !known.has(kernel))).toEqual([]);
     expect(kernels.length).toBeGreaterThan(80);
   });

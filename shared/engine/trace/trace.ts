@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { ThawError } from '../../protocol/index.js';
+import { ThawError } from '@thaw/shared/protocol';
 import { applyProgram, checkDefinition } from '../program/index.js';
 import type { ProgramDefinition, TracedGraph } from '../types.js';
 import { record, tracingBackendName } from './backend.js';

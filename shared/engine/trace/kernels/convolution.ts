@@ -1,6 +1,6 @@
 import { backend_util } from '@tensorflow/tfjs-core';
 import type { NamedAttrMap } from '@tensorflow/tfjs-core';
-import { ThawError } from '../../../protocol/index.js';
+import { ThawError } from '@thaw/shared/protocol';
 import type { ConvolutionAttributes } from '../../types.js';
 import type { KernelTable } from '../kernel.js';
 

@@ -1,4 +1,4 @@
-import { ThawError } from '../../../protocol/index.js';
+import { ThawError } from '@thaw/shared/protocol';
 import { axisOf, type KernelTable } from '../kernel.js';
 
 /** Kernels that address positions by integer tensors. */

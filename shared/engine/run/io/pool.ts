@@ -1,0 +1,254 @@
+import { Worker } from 'node:worker_threads';
+import { ThawError } from '@thaw/shared/protocol';
+import { runtimeFailure } from '../failure.js';
+import type { WorkerReply, WorkerRequest, WorkerSettings } from '../messages.js';
+import { CallSchedule } from '../schedule.js';
+import type { Program, TensorData } from '../../types.js';
+
+/** A worker that does not end by itself within this time after `close` is terminated. */
+const closeGraceMs = 30_000;
+
+export interface PoolOptions {
+  readonly workers: number;
+  readonly workerFile: URL;
+  readonly settings: WorkerSettings;
+}
+
+/** Weights and inputs in the order of the program's tables. */
+export interface PoolCall {
+  readonly program: Program;
+  readonly weights: readonly Float32Array[];
+  readonly version?: string;
+  readonly inputs: readonly TensorData[];
+  readonly signal?: AbortSignal;
+}
+
+interface PendingCall extends PoolCall {
+  readonly id: number;
+  resolve(outputs: readonly TensorData[]): void;
+  reject(error: unknown): void;
+}
+
+interface PoolWorker {
+  thread: Worker;
+  /** Digests of the programs it has been told to load, and how that went. */
+  readonly loads: Map<string, Deferred>;
+  /** Weights it holds, by program. */
+  readonly versions: Map<string, { version: string; weights: readonly Float32Array[] }>;
+  /** Promise of its thread's end. */
+  readonly ended: Promise<void>;
+  over: boolean;
+  /** The error that ended it, if it told. */
+  cause: unknown;
+}
+
+interface Deferred {
+  readonly promise: Promise<void>;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Threads that run programs. Calls wait in one queue for any free worker. A worker that ends by itself fails its call
+ * with THAW_ENGINE_WORKER_LOST and is replaced, with every program loaded again.
+ */
+export class WorkerPool {
+  readonly #options: PoolOptions;
+  readonly #schedule: CallSchedule<PendingCall>;
+  readonly #workers: PoolWorker[];
+  readonly #programs = new Map<string, Program>();
+  #nextCall = 0;
+  #closing: Promise<void> | undefined;
+  #fatal: unknown;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+    this.#schedule = new CallSchedule(options.workers);
+    this.#workers = Array.from({ length: options.workers }, (_, index) => this.#start(index));
+  }
+
+  /** Makes a session of the program on every worker. */
+  async load(program: Program): Promise<void> {
+    if (this.#closing !== undefined) throw closed();
+    if (!this.#schedule.usable) throw this.#lostError(program.name, this.#fatal);
+    this.#programs.set(program.digest, program);
+    try {
+      await Promise.all(this.#alive().map((worker) => this.#loadOn(worker, program)));
+    } catch (error) {
+      this.unload(program.digest);
+      throw error;
+    }
+  }
+
+  unload(digest: string): void {
+    if (!this.#programs.delete(digest)) return;
+    for (const worker of this.#alive()) {
+      worker.loads.delete(digest);
+      worker.versions.delete(digest);
+      send(worker, { type: 'unload', digest });
+    }
+  }
+
+  run(call: PoolCall): Promise<readonly TensorData[]> {
+    if (this.#closing !== undefined) return Promise.reject(closed());
+    if (!this.#schedule.usable) return Promise.reject(this.#lostError(call.program.name, this.#fatal));
+    if (call.signal?.aborted === true) return Promise.reject(aborted(call.program.name));
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => {
+        this.#schedule.abort(pending);
+        pending.reject(aborted(call.program.name));
+      };
+      const done = (): void => call.signal?.removeEventListener('abort', onAbort);
+      const pending: PendingCall = {
+        ...call,
+        id: this.#nextCall++,
+        resolve: (outputs) => (done(), resolve(outputs)),
+        reject: (error) => (done(), reject(error)),
+      };
+      call.signal?.addEventListener('abort', onAbort, { once: true });
+      this.#schedule.submit(pending);
+      this.#assign();
+    });
+  }
+
+  /** Rejects what waits, lets what runs finish, ends every thread. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    for (const call of this.#schedule.drop()) call.reject(closed());
+    for (const worker of this.#alive()) send(worker, { type: 'close' });
+    await Promise.all(
+      this.#workers.map(async (worker) => {
+        const timer = setTimeout(() => void worker.thread.terminate(), closeGraceMs);
+        await worker.ended;
+        clearTimeout(timer);
+      }),
+    );
+  }
+
+  #start(index: number): PoolWorker {
+    const thread = new Worker(this.#options.workerFile, { workerData: this.#options.settings, name: `thaw-engine-${index}` });
+    const worker: PoolWorker = {
+      thread,
+      loads: new Map(),
+      versions: new Map(),
+      ended: new Promise((resolve) => thread.once('exit', () => resolve())),
+      over: false,
+      cause: undefined,
+    };
+    thread.on('message', (message: WorkerReply) => this.#receive(index, worker, message));
+    thread.on('error', (error) => (worker.cause = error));
+    thread.once('exit', () => this.#lost(index, worker));
+    for (const program of this.#programs.values()) this.#loadOn(worker, program).catch(() => undefined);
+    return worker;
+  }
+
+  #receive(index: number, worker: PoolWorker, message: WorkerReply): void {
+    switch (message.type) {
+      case 'ready':
+        this.#schedule.ready(index);
+        break;
+      case 'loaded':
+        worker.loads.get(message.digest)?.resolve();
+        break;
+      case 'load-failed': {
+        const name = this.#programs.get(message.digest)?.name ?? message.digest;
+        worker.loads.get(message.digest)?.reject(runtimeFailure(name, 'preparing', message.problem));
+        break;
+      }
+      case 'done':
+        this.#schedule.settled(index)?.resolve(message.outputs);
+        break;
+      case 'failed': {
+        const call = this.#schedule.settled(index);
+        call?.reject(runtimeFailure(call.program.name, 'running', message.problem));
+      }
+    }
+    this.#assign();
+  }
+
+  #loadOn(worker: PoolWorker, program: Program): Promise<void> {
+    const known = worker.loads.get(program.digest);
+    if (known !== undefined) return known.promise;
+    const load = deferred();
+    load.promise.catch(() => undefined);
+    worker.loads.set(program.digest, load);
+    send(worker, { type: 'load', program });
+    return load.promise;
+  }
+
+  #assign(): void {
+    for (const { worker, call } of this.#schedule.assign()) this.#send(this.#workers[worker]!, call);
+  }
+
+  #send(worker: PoolWorker, call: PendingCall): void {
+    const { program, weights, version, inputs, id } = call;
+    const held = worker.versions.get(program.digest);
+    const holds =
+      version !== undefined && held?.version === version && weights.every((weight, i) => weight === held.weights[i]);
+    if (version === undefined) worker.versions.delete(program.digest);
+    else if (!holds) worker.versions.set(program.digest, { version, weights });
+    try {
+      send(worker, {
+        type: 'run',
+        call: id,
+        digest: program.digest,
+        inputs: inputs.map(compact),
+        ...(!holds && { weights: weights.map(compact) }),
+        ...(version !== undefined && { version }),
+      });
+    } catch (error) {
+      this.#schedule.settled(this.#workers.indexOf(worker));
+      call.reject(error);
+    }
+  }
+
+  #lost(index: number, worker: PoolWorker): void {
+    worker.over = true;
+    if (this.#closing !== undefined) {
+      this.#schedule.settled(index)?.reject(closed());
+      for (const load of worker.loads.values()) load.reject(closed());
+      return;
+    }
+    const { lost, restart, stranded } = this.#schedule.lost(index);
+    this.#fatal = worker.cause;
+    lost?.reject(this.#lostError(lost.program.name, worker.cause));
+    for (const call of stranded) call.reject(this.#lostError(call.program.name, worker.cause));
+    for (const [digest, load] of worker.loads)
+      load.reject(this.#lostError(this.#programs.get(digest)?.name ?? digest, worker.cause));
+    if (restart) this.#workers[index] = this.#start(index);
+    this.#assign();
+  }
+
+  #lostError(program: string, cause: unknown): ThawError {
+    const why = cause instanceof Error ? `: ${cause.message}` : '';
+    return new ThawError('THAW_ENGINE_WORKER_LOST', `a worker of the engine ended while program '${program}' needed it${why}`, { cause });
+  }
+
+  #alive(): PoolWorker[] {
+    return this.#workers.filter((worker) => !worker.over);
+  }
+}
+
+const send = (worker: PoolWorker, request: WorkerRequest): void => worker.thread.postMessage(request);
+const closed = (): ThawError => new ThawError('THAW_ENGINE_CLOSED', 'the engine was closed');
+const aborted = (program: string): ThawError => new ThawError('THAW_ENGINE_ABORTED', `a call of program '${program}' was cancelled`);
+
+/** A view on a part of private memory would be cloned with all of it. */
+function compact<T extends TensorData>(data: T): T {
+  const whole = data.buffer instanceof SharedArrayBuffer || data.byteLength === data.buffer.byteLength;
+  return whole ? data : (data.slice() as T);
+}
+
+function deferred(): Deferred {
+  let resolve!: () => void;
+  let reject!: (error: unknown) => void;
+  const promise = new Promise<void>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
+  });
+  return { promise, resolve, reject };
+}

@@ -1,0 +1,118 @@
+/** A worker thread: ONNX Runtime sessions of the loaded programs. `session.run` blocks this thread, and only this one. */
+import { parentPort, workerData } from 'node:worker_threads';
+import ort from 'onnxruntime-node';
+import type { NamedTensorSpec, Program, TensorData } from '../../types.js';
+import type { WorkerReply, WorkerRequest, WorkerSettings } from '../messages.js';
+
+const port = parentPort!;
+const { provider } = workerData as WorkerSettings;
+
+interface Loaded {
+  readonly program: Program;
+  readonly session: ort.InferenceSession;
+  /** This worker's own copy: ONNX Runtime takes no view on shared memory. Made at the first call. */
+  weights: Record<string, ort.Tensor> | undefined;
+  version: string | undefined;
+}
+
+const loaded = new Map<string, Loaded>();
+
+/**
+ * One thread, one order of operations, no memory pattern (it keeps the first run's arena and doubles the peak).
+ * Errors come back in the rejection, so nothing is logged.
+ */
+const sessionOptions: ort.InferenceSession.SessionOptions = {
+  executionProviders: [provider],
+  graphOptimizationLevel: 'all',
+  executionMode: 'sequential',
+  intraOpNumThreads: 1,
+  interOpNumThreads: 1,
+  enableCpuMemArena: true,
+  enableMemPattern: false,
+  logSeverityLevel: 4,
+};
+
+const reply = (message: WorkerReply, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer);
+const sizeOf = (shape: readonly number[]): number => shape.reduce((product, length) => product * length, 1);
+const problemOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+async function load(program: Program): Promise<void> {
+  const session = await ort.InferenceSession.create(program.onnx, sessionOptions);
+  loaded.set(program.digest, { program, session, weights: undefined, version: undefined });
+}
+
+async function unload(digest: string): Promise<void> {
+  const entry = loaded.get(digest);
+  loaded.delete(digest);
+  await entry?.session.release();
+}
+
+/** Copies shared weights into this worker's own tensors, which stay the same from call to call. */
+function takeWeights(entry: Loaded, weights: readonly Float32Array[], version: string | undefined): void {
+  const { program } = entry;
+  entry.weights ??= Object.fromEntries(
+    program.weights.map((weight) => [weight.name, new ort.Tensor('float32', new Float32Array(weight.size), storedShape(weight))]),
+  );
+  program.weights.forEach((weight, i) => (entry.weights![weight.name]!.data as Float32Array).set(weights[i]!));
+  entry.version = version;
+}
+
+const storedShape = (weight: Program['weights'][number]): number[] => weight.permutation.map((axis) => weight.shape[axis]!);
+
+/** Own memory is used as it is; shared memory is copied. */
+function inputTensor(spec: NamedTensorSpec, data: TensorData): ort.Tensor {
+  const own = data.buffer instanceof SharedArrayBuffer ? data.slice() : data;
+  return new ort.Tensor(spec.dtype, own, spec.shape);
+}
+
+function outputArray(spec: NamedTensorSpec): TensorData {
+  const size = sizeOf(spec.shape);
+  return spec.dtype === 'int32' ? new Int32Array(size) : new Float32Array(size);
+}
+
+async function run(request: Extract<WorkerRequest, { type: 'run' }>): Promise<void> {
+  const entry = loaded.get(request.digest)!;
+  const { program, session } = entry;
+  if (request.weights !== undefined) takeWeights(entry, request.weights, request.version);
+  const feeds: Record<string, ort.Tensor> = { ...entry.weights };
+  program.inputs.forEach((spec, i) => (feeds[spec.name] = inputTensor(spec, request.inputs[i]!)));
+  const arrays = program.outputs.map(outputArray);
+  const fetches = Object.fromEntries(
+    program.outputs.map((spec, i) => [spec.name, new ort.Tensor(spec.dtype, arrays[i]!, spec.shape)]),
+  );
+  await session.run(feeds, fetches);
+  const buffers = arrays.map((array) => array.buffer as ArrayBuffer);
+  reply({ type: 'done', call: request.call, outputs: arrays }, buffers);
+}
+
+async function handle(request: WorkerRequest): Promise<void> {
+  switch (request.type) {
+    case 'load':
+      try {
+        await load(request.program);
+        reply({ type: 'loaded', digest: request.program.digest });
+      } catch (error) {
+        reply({ type: 'load-failed', digest: request.program.digest, problem: problemOf(error) });
+      }
+      return;
+    case 'unload':
+      return unload(request.digest);
+    case 'run':
+      try {
+        await run(request);
+      } catch (error) {
+        reply({ type: 'failed', call: request.call, problem: problemOf(error) });
+      }
+      return;
+    case 'close':
+      for (const digest of [...loaded.keys()]) await unload(digest);
+      port.close();
+  }
+}
+
+// Requests are answered one after the other, whatever awaits inside.
+let last: Promise<void> = Promise.resolve();
+port.on('message', (request: WorkerRequest) => {
+  last = last.then(() => handle(request));
+});
+reply({ type: 'ready' });

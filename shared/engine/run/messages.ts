@@ -1,0 +1,34 @@
+import type { Program, TensorData } from '../types.js';
+
+/** What the pool tells a worker. One worker does one thing at a time, in order. */
+export type WorkerRequest =
+  | { readonly type: 'load'; readonly program: Program }
+  | { readonly type: 'unload'; readonly digest: string }
+  | {
+      readonly type: 'run';
+      readonly call: number;
+      readonly digest: string;
+      /**
+       * In the order of the program's weights. Absent when the worker already has this version. Without `version` the
+       * worker copies them at every call.
+       */
+      readonly weights?: readonly Float32Array[];
+      readonly version?: string;
+      /** In the order of the program's inputs. */
+      readonly inputs: readonly TensorData[];
+    }
+  | { readonly type: 'close' };
+
+/** What a worker tells the pool. */
+export type WorkerReply =
+  | { readonly type: 'ready' }
+  | { readonly type: 'loaded'; readonly digest: string }
+  | { readonly type: 'load-failed'; readonly digest: string; readonly problem: string }
+  | { readonly type: 'done'; readonly call: number; readonly outputs: readonly TensorData[] }
+  | { readonly type: 'failed'; readonly call: number; readonly problem: string };
+
+/** What a worker is started with. */
+export interface WorkerSettings {
+  /** ONNX Runtime execution provider: 'cpu', 'cuda', 'webgpu'. */
+  readonly provider: string;
+}

@@ -1,0 +1,133 @@
+import { builtFile } from '@thaw/shared/runtime';
+import { ThawError } from '@thaw/shared/protocol';
+import { checkCall } from '../program/index.js';
+import type { Compiled, Engine, EngineCall, EngineDescription, Program, ProgramDefinition, TensorData } from '../types.js';
+import { WorkerPool } from './io/pool.js';
+
+export interface OnnxEngineOptions {
+  readonly description: EngineDescription;
+  /** ONNX Runtime execution provider. */
+  readonly provider: string;
+  /** Definition -> lowered program, for this provider. */
+  readonly compile: (definition: ProgramDefinition) => Program;
+  /** For tests. */
+  readonly workerFile?: URL;
+}
+
+interface Session {
+  readonly program: Program;
+  readonly ready: Promise<void>;
+  holders: number;
+}
+
+/** Programs on ONNX Runtime, in worker threads. Equal programs share their sessions. */
+export class OnnxEngine implements Engine {
+  readonly #options: OnnxEngineOptions;
+  readonly #pool: WorkerPool;
+  readonly #sessions = new Map<string, Session>();
+
+  constructor(options: OnnxEngineOptions) {
+    this.#options = options;
+    this.#pool = new WorkerPool({
+      workers: options.description.workers,
+      workerFile: options.workerFile ?? builtFile(import.meta.url, './io/worker.js'),
+      settings: { provider: options.provider },
+    });
+  }
+
+  get kind(): EngineDescription['kind'] {
+    return this.#options.description.kind;
+  }
+
+  describe(): EngineDescription {
+    return this.#options.description;
+  }
+
+  load(definition: ProgramDefinition): Promise<Compiled> {
+    return this.loadProgram(this.#options.compile(definition));
+  }
+
+  /** Loads a program that was lowered before. */
+  async loadProgram(program: Program): Promise<Compiled> {
+    let session = this.#sessions.get(program.digest);
+    if (session === undefined) {
+      session = { program, ready: this.#pool.load(program), holders: 0 };
+      this.#sessions.set(program.digest, session);
+    }
+    session.holders++;
+    try {
+      await session.ready;
+    } catch (error) {
+      this.#sessions.delete(program.digest);
+      throw error;
+    }
+    return new CompiledProgram(program, this.#pool, () => this.#release(session));
+  }
+
+  #release(session: Session): void {
+    if (--session.holders > 0) return;
+    this.#sessions.delete(session.program.digest);
+    this.#pool.unload(session.program.digest);
+  }
+
+  close(): Promise<void> {
+    return this.#pool.close();
+  }
+}
+
+class CompiledProgram implements Compiled {
+  readonly #program: Program;
+  readonly #pool: WorkerPool;
+  #release: (() => void) | undefined;
+  /** Calls on their way: sessions are freed only after the last. */
+  readonly #running = new Set<Promise<unknown>>();
+
+  constructor(program: Program, pool: WorkerPool, release: () => void) {
+    this.#program = program;
+    this.#pool = pool;
+    this.#release = release;
+  }
+
+  get name(): string {
+    return this.#program.name;
+  }
+  get weights(): Program['weights'] {
+    return this.#program.weights;
+  }
+  get inputs(): Program['inputs'] {
+    return this.#program.inputs;
+  }
+  get outputs(): Program['outputs'] {
+    return this.#program.outputs;
+  }
+  get digest(): string {
+    return this.#program.digest;
+  }
+
+  async run(call: EngineCall): Promise<Record<string, TensorData>> {
+    const program = this.#program;
+    if (this.#release === undefined) throw new ThawError('THAW_ENGINE_CLOSED', `program '${program.name}' was disposed`);
+    checkCall(program, call);
+    const running = this.#pool.run({
+      program,
+      weights: program.weights.map((weight) => call.weights[weight.name]!),
+      inputs: program.inputs.map((input) => call.inputs[input.name]!),
+      ...(call.weightsVersion !== undefined && { version: String(call.weightsVersion) }),
+      ...(call.signal !== undefined && { signal: call.signal }),
+    });
+    this.#running.add(running);
+    try {
+      const outputs = await running;
+      return Object.fromEntries(program.outputs.map((spec, i) => [spec.name, outputs[i]!]));
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+
+  async dispose(): Promise<void> {
+    const release = this.#release;
+    this.#release = undefined;
+    await Promise.allSettled(this.#running);
+    release?.();
+  }
+}
