@@ -58,14 +58,17 @@ export interface Batch {
 
 /**
  * The next call: the most urgent row that is due decides the version, the most urgent rows of that version fill the call.
- * @param maxRows largest batch size
+ * @param maxRows largest batch size of a version
  * @returns the state with the chosen rows in flight, and the call; no call when no row is due
  */
-export function nextBatch(state: BatchingState, maxRows: number): { readonly state: BatchingState; readonly batch?: Batch } {
+export function nextBatch(
+  state: BatchingState,
+  maxRows: (versionKey: string) => number,
+): { readonly state: BatchingState; readonly batch?: Batch } {
   const due = [...state.rows.values()].filter((row) => !row.inFlight).sort(urgency);
   const first = due[0];
   if (first === undefined) return { state };
-  const chosen = due.filter((row) => row.versionKey === first.versionKey).slice(0, maxRows);
+  const chosen = due.filter((row) => row.versionKey === first.versionKey).slice(0, maxRows(first.versionKey));
   const rows = new Map(state.rows);
   for (const row of chosen) rows.set(row.key, { ...row, inFlight: true });
   return { state: { rows }, batch: { versionKey: first.versionKey, keys: chosen.map((row) => row.key) } };

@@ -1,0 +1,6 @@
+/** Evaluation: how good a checkpoint is, on images it has not seen. */
+export { Evaluator, evaluationKey, evaluationPictureKey } from './evaluator.js';
+export type { EvaluatorOptions } from './evaluator.js';
+export { contactSheet } from './grid.js';
+export { ScoreBoard } from './score.js';
+export type { ScoredImage, Scores } from './score.js';

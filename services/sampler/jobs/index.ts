@@ -1,0 +1,10 @@
+/** Jobs: what clients ask for, what that becomes, where it is kept, what they are told. */
+export { channelNames, JobRequestSchema, parseChannel, parseJobRequest } from './request.js';
+export type { ChannelName, JobRequest } from './request.js';
+export { dueByMs, jobSpec, testIndices, usualPatienceMs } from './spec.js';
+export type { Acceptance } from './spec.js';
+export { jobKeys, openJobId, parseJobId, stateSeverity } from './keys.js';
+export { frameCount, frameName, maxFramesPerRow, savedEvery, savedSeverities } from './frames.js';
+export type { FrameName } from './frames.js';
+export { JobEndSchema, jobStatus, JobStatusSchema, KeeperSchema, missingImage } from './status.js';
+export type { JobEnd, JobStatus } from './status.js';

@@ -1,0 +1,85 @@
+/** One row of a job as work: where its start comes from, what is saved on the way, where its result goes. */
+import { pixelsToUnit } from '@thaw/shared/diffusion';
+import { ThawError, type JobSpec } from '@thaw/shared/protocol';
+import { dueByMs, savedSeverities } from '../jobs/index.js';
+import { rowKey } from '../keeping/index.js';
+import type { RestorationModel, TestImages } from '../ports.js';
+import { beginTrajectory, resumeTrajectory, severityOf, type Trajectory } from '../trajectory/index.js';
+import type { RowTask } from '../work/index.js';
+import type { JobStore } from './job-store.js';
+
+export interface RowTaskWorld {
+  readonly jobs: JobStore;
+  readonly testImages: TestImages;
+  /** The result (severity 0) or a state of the row is in the store. */
+  stored(severity: number): void;
+  failed(error: unknown): void;
+}
+
+/**
+ * The task of computing row `row` of `spec`. Its result depends on nothing but these two: the same bytes on every sampler, from the start
+ * or from a saved state.
+ */
+export function rowTask(spec: JobSpec, row: number, world: RowTaskWorld): RowTask {
+  const { jobs } = world;
+  const saved = new Set(savedSeverities(spec));
+  const start: { original?: Float32Array; degraded?: Float32Array; model?: RestorationModel } = {};
+
+  const startPixels = async (): Promise<Uint8Array> => {
+    if (spec.mode === 'restore') return jobs.input(spec.id);
+    const index = spec.test?.indices[row];
+    if (spec.test === undefined || index === undefined)
+      throw new ThawError('THAW_INTERNAL', `Job ${spec.id} does not say which test image row ${row} is.`);
+    return world.testImages.pixels(spec.test.dataset, 'test', index);
+  };
+
+  return {
+    key: rowKey(spec.id, row),
+    version: spec.version,
+    priority: 'user',
+    dueByMs: dueByMs(spec),
+    async prepare(model) {
+      const { height, width, channels } = model.shape;
+      const x0 = pixelsToUnit(await startPixels());
+      if (x0.length !== height * width * channels)
+        throw new ThawError('THAW_INTERNAL', `The image of row ${row} has ${x0.length} values; the model takes ${height}x${width}x${channels}.`);
+      const context = model.drawContext(spec.seed, row);
+      const severity = spec.severities[0]!;
+      start.model = model;
+      start.original = spec.degrade ? x0 : undefined;
+      start.degraded = spec.degrade ? (await model.degrade([{ x0, severity, context }]))[0]! : x0;
+      const found = await jobs.furthestState(spec.id, row);
+      const resumed = found && resume(spec, found, context);
+      return resumed ?? beginTrajectory(spec.sampler, spec.severities, start.degraded, context);
+    },
+    onStep(before, output) {
+      const severity = severityOf(before);
+      if (!saved.has(severity)) return undefined;
+      const images = { x: before.x, estimate: output.estimate, direct: before.direct ?? output.estimate };
+      return jobs.putState(spec.id, row, severity, images, start.model!.shape).then(() => world.stored(severity));
+    },
+    async onFinished(trajectory) {
+      const images = {
+        ...(start.original === undefined ? {} : { original: start.original }),
+        degraded: start.degraded!,
+        direct: trajectory.direct!,
+        sampled: trajectory.x,
+      };
+      await jobs.putResult(spec.id, row, images, start.model!.shape);
+      world.stored(0);
+    },
+    onFailed: (error) => world.failed(error),
+  };
+}
+
+function resume(
+  spec: JobSpec,
+  found: { severity: number; images: Readonly<Record<string, Float32Array>> },
+  context: Readonly<Record<string, Float32Array>>,
+): Trajectory | undefined {
+  const { x, direct } = found.images;
+  if (x === undefined || direct === undefined) return undefined;
+  // At the first severity the direct restoration is what the next call gives.
+  if (found.severity === spec.severities[0]) return undefined;
+  return resumeTrajectory(spec.sampler, spec.severities, { severity: found.severity, x, direct }, context);
+}
