@@ -1,0 +1,90 @@
+/** From stored uint8 images to what the network is trained on: crop, flip, range. Pure; every draw is keyed. */
+import { ThawError } from '@thaw/shared/protocol';
+import { RandomStream } from '@thaw/shared/runtime';
+import { halfToEven } from './preparation.js';
+import type { ImageShape } from './manifest.js';
+
+/** 8-bit value -> value in [-1, 1], in float32 as the official loaders: v / 255, times 2, minus 1. */
+const signedOfByte = Float32Array.from({ length: 256 }, (_, v) =>
+  Math.fround(Math.fround(Math.fround(v / 255) * 2) - 1),
+);
+
+/** Turns 8-bit values into float32 in [-1, 1]. A new array. */
+export function toSigned(bytes: Uint8Array): Float32Array {
+  const out = new Float32Array(bytes.length);
+  for (let i = 0; i < bytes.length; i++) out[i] = signedOfByte[bytes[i]!]!;
+  return out;
+}
+
+/** Where one image is cut and whether it is mirrored left to right. */
+export interface AugmentDraw {
+  readonly top: number;
+  readonly left: number;
+  readonly flip: boolean;
+}
+
+/** The draws of one image: three in fixed order (top, left, flip), whatever is used of them. */
+export function drawAugment(stream: RandomStream, shape: ImageShape, size: number, allowFlip: boolean): AugmentDraw {
+  const top = stream.below(shape[0] - size + 1);
+  const left = stream.below(shape[1] - size + 1);
+  const flip = stream.uniform() < 0.5;
+  return { top, left, flip: flip && allowFlip };
+}
+
+/** What every image of a batch of one lane has in common. */
+export interface AugmentRequest {
+  /** Stored images, uint8 [n, H, W, C]. */
+  readonly images: Uint8Array;
+  readonly shape: ImageShape;
+  /** Edge of the square that is cut, at most H and W. */
+  readonly size: number;
+  readonly flip: boolean;
+  readonly seed: number;
+  readonly step: number;
+  readonly lane: number;
+}
+
+/** Training batch: random crop and, if asked for, flip, keyed by (seed, step, lane, row). Float32 [n, size, size, C] in [-1, 1]. */
+export function augment(request: AugmentRequest): Float32Array {
+  const { seed, step, lane, shape, size, flip } = request;
+  return cutBatch(request, (row) => drawAugment(new RandomStream(seed, 'augment', step, lane, row), shape, size, flip));
+}
+
+/** Evaluation batch: centre crop with the official offset. Float32 [n, size, size, C] in [-1, 1]. */
+export function centreBatch(request: Pick<AugmentRequest, 'images' | 'shape' | 'size'>): Float32Array {
+  const draw = {
+    top: halfToEven(request.shape[0] - request.size),
+    left: halfToEven(request.shape[1] - request.size),
+    flip: false,
+  };
+  return cutBatch(request, () => draw);
+}
+
+function cutBatch(
+  { images, shape, size }: Pick<AugmentRequest, 'images' | 'shape' | 'size'>,
+  drawOf: (row: number) => AugmentDraw,
+): Float32Array {
+  const [height, width, channels] = shape;
+  const stride = height * width * channels;
+  if (size > height || size > width)
+    throw new ThawError(
+      'THAW_DATA_INVALID',
+      `The stored images are ${height} x ${width}; crops of ${size} x ${size} cannot be cut from them.`,
+    );
+  if (images.length % stride !== 0)
+    throw new RangeError(`${images.length} bytes are not a whole number of ${height} x ${width} x ${channels} images.`);
+  const rows = images.length / stride;
+  const out = new Float32Array(rows * size * size * channels);
+  let to = 0;
+  for (let row = 0; row < rows; row++) {
+    const { top, left, flip } = drawOf(row);
+    for (let y = 0; y < size; y++) {
+      const line = row * stride + ((top + y) * width + left) * channels;
+      for (let x = 0; x < size; x++) {
+        const from = line + (flip ? size - 1 - x : x) * channels;
+        for (let c = 0; c < channels; c++) out[to++] = signedOfByte[images[from + c]!]!;
+      }
+    }
+  }
+  return out;
+}
