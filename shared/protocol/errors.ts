@@ -69,6 +69,7 @@ export const errorRegistry = {
     'The folder holds a run of the same name with another configuration.',
     'Choose another name in the run file, or another folder with --dir.',
   ),
+  THAW_RUN_NOT_FOUND: entry(404, 'The object store has no run of this name.', 'Check the name of the run and the address of the object store.'),
   THAW_DATASET_NOT_FOUND: entry(
     404,
     'The data set of the run file is not in the object store.',
@@ -184,6 +185,7 @@ export const errorRegistry = {
     'The channel has no record yet, or none that satisfies the request.',
     'Promote a checkpoint to the channel first.',
   ),
+  THAW_CHANNEL_INVALID: entry(400, 'A channel record cannot be written as it is.', 'Correct what the message names.'),
   THAW_CHANNEL_MOVED: entry(409, 'The channel moved since it was read.', 'Read the channel again and decide anew.'),
   THAW_CHANNEL_CORRUPT: entry(
     500,

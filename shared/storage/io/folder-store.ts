@@ -1,0 +1,398 @@
+/**
+ * An object store in a folder: for one machine, or for several that share a POSIX file system with atomic link() and rename().
+ *
+ * An object that was only ever created (blobs, records, manifests, shards) is the file of its key. Objects changed by
+ * compare-and-swap have versions, see `folder-versions.ts`; from the first version on, the file of the key counts no more.
+ * Bytes are written to a temporary file, synced, and get their name by link() or rename(); then the folder is synced. A writer
+ * that dies leaves at most a temporary file, which a later `open` sweeps. Keys that differ only in case need a
+ * file system that tells them apart.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { ThawError } from '../../protocol/index.js';
+import type { ByteRange, ListedObject, ObjectHead, ObjectStore, StoredObject } from '../store/index.js';
+import { checkKey, checkPrefix } from '../store/index.js';
+import type { FileFacts, FolderFs } from './folder-fs.js';
+import { nodeFs, systemCode } from './folder-fs.js';
+import type { Version } from './folder-versions.js';
+import { appendVersion, inDoubt, keptVersions, newestVersion, versionPath, versionsSuffix } from './folder-versions.js';
+
+const temporaryFolder = '~tmp';
+/** Temporary files older than this belong to nobody alive. */
+const temporaryTtlMs = 3_600_000;
+
+interface Temporary {
+  readonly path: string;
+  readonly facts: FileFacts;
+}
+
+export class FolderStore implements ObjectStore {
+  readonly #root: string;
+  readonly #fs: FolderFs;
+  /** Folders that this process has made sure of. */
+  readonly #known = new Set<string>();
+
+  /** Use {@link FolderStore.open}; the constructor touches nothing. */
+  constructor(folder: string, fs: FolderFs = nodeFs) {
+    this.#root = folder;
+    this.#fs = fs;
+  }
+
+  /**
+   * Opens the store in `folder`, which is made if it is not there, and removes temporary files that dead writers have left.
+   * @throws ThawError THAW_STORE_UNAVAILABLE
+   */
+  static async open(folder: string): Promise<FolderStore> {
+    const store = new FolderStore(folder);
+    await store.#guarded(folder, async () => {
+      await mkdir(join(folder, temporaryFolder), { recursive: true });
+      await store.sweepTemporary(Date.now() - temporaryTtlMs);
+    });
+    return store;
+  }
+
+  get(key: string, range?: ByteRange): Promise<StoredObject | undefined> {
+    checkKey(key);
+    return this.#guarded(key, () =>
+      this.#present(key, async (path, version) => {
+        const { bytes, facts } = await this.#fs.readFile(path, range);
+        return facts.isFile ? { bytes, etag: etagOf(facts, version) } : undefined;
+      }),
+    );
+  }
+
+  head(key: string): Promise<ObjectHead | undefined> {
+    checkKey(key);
+    return this.#guarded(key, () =>
+      this.#present(key, async (path, version) => {
+        const facts = await this.#fs.facts(path);
+        if (!facts.isFile) return undefined;
+        return { size: facts.size, etag: etagOf(facts, version), modifiedMs: modifiedMs(facts) };
+      }),
+    );
+  }
+
+  putIfAbsent(key: string, bytes: Uint8Array): Promise<{ created: boolean; etag: string }> {
+    checkKey(key);
+    return this.#guarded(key, async () => {
+      const present = await this.head(key);
+      if (present !== undefined) {
+        await this.#fs.syncFolder(dirname(this.#path(key)));
+        return { created: false, etag: present.etag };
+      }
+      return this.#withTemporary(key, bytes, (temporary) => this.#create(key, temporary));
+    });
+  }
+
+  compareAndSwap(key: string, bytes: Uint8Array, expectedEtag: string): Promise<{ swapped: boolean; etag?: string }> {
+    checkKey(key);
+    return this.#guarded(key, async () => {
+      const folder = this.#path(key) + versionsSuffix;
+      for (;;) {
+        const present = await this.head(key);
+        if (present === undefined) return { swapped: false };
+        if (present.etag !== expectedEtag) return { swapped: false, etag: present.etag };
+        const version = await newestVersion(this.#fs, folder);
+        if (version === undefined) {
+          await this.#claim(key, folder);
+          continue;
+        }
+        const facts = version.deleted ? undefined : await this.#factsIfThere(version.path);
+        if (facts === undefined || etagOf(facts, version) !== expectedEtag) continue;
+        return this.#withTemporary(key, bytes, async (temporary) => {
+          const number = version.number + 1;
+          const swapped = await appendVersion(this.#fs, folder, number, (path) => this.#fs.link(temporary.path, path));
+          if (!swapped) return { swapped, etag: (await this.head(key))?.etag };
+          // From here on the file of the key is only a stale sight for people who look into the folder.
+          if (version.number === 1) await this.#unlinkIfThere(this.#path(key));
+          return { swapped, etag: etagOf(temporary.facts, { number }) };
+        });
+      }
+    });
+  }
+
+  put(key: string, bytes: Uint8Array): Promise<{ etag: string }> {
+    checkKey(key);
+    return this.#guarded(key, async () => {
+      for (;;) {
+        const etag = await this.#withTemporary(key, bytes, (temporary) => this.#replace(key, temporary));
+        if (etag !== undefined) return { etag };
+      }
+    });
+  }
+
+  async *list(prefix: string): AsyncGenerator<ListedObject> {
+    checkPrefix(prefix);
+    const cut = prefix.lastIndexOf('/') + 1;
+    yield* this.#walk(prefix.slice(0, cut), prefix.slice(cut));
+  }
+
+  delete(key: string): Promise<void> {
+    checkKey(key);
+    return this.#guarded(key, async () => {
+      const path = this.#path(key);
+      const folder = path + versionsSuffix;
+      if (await this.#unlinkIfThere(path)) await this.#fs.syncFolder(dirname(path));
+      for (;;) {
+        const version = await newestVersion(this.#fs, folder);
+        if (version === undefined || version.deleted) return;
+        if (await appendVersion(this.#fs, folder, version.number + 1, (entry) => this.#fs.makeFolder(entry))) return;
+      }
+    });
+  }
+
+  /** Removes temporary files last written before a time (milliseconds since the epoch). Returns how many. */
+  async sweepTemporary(beforeMs: number): Promise<number> {
+    const folder = join(this.#root, temporaryFolder);
+    let removed = 0;
+    for (const { name } of await this.#fs.readFolder(folder)) {
+      const path = join(folder, name);
+      const facts = await this.#factsIfThere(path);
+      if (facts !== undefined && modifiedMs(facts) < beforeMs && (await this.#unlinkIfThere(path))) removed += 1;
+    }
+    return removed;
+  }
+
+  /** Reads the present version of an object by `read`, again if it was removed or the object got versions meanwhile. */
+  async #present<T>(
+    key: string,
+    read: (path: string, version: Version | undefined) => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    const path = this.#path(key);
+    const folder = path + versionsSuffix;
+    for (;;) {
+      const version = await newestVersion(this.#fs, folder);
+      if (version?.deleted === true) return undefined;
+      let found: T | undefined;
+      try {
+        found = await read(version?.path ?? path, version);
+      } catch (error) {
+        if (!isAbsent(error)) throw error;
+        if (version !== undefined) continue;
+      }
+      if (version !== undefined || (await newestVersion(this.#fs, folder)) === undefined) return found;
+    }
+  }
+
+  async #create(key: string, temporary: Temporary): Promise<{ created: boolean; etag: string }> {
+    const path = this.#path(key);
+    const folder = path + versionsSuffix;
+    for (;;) {
+      const version = await newestVersion(this.#fs, folder);
+      if (version?.deleted === true) {
+        const number = version.number + 1;
+        if (await appendVersion(this.#fs, folder, number, (entry) => this.#fs.link(temporary.path, entry)))
+          return { created: true, etag: etagOf(temporary.facts, { number }) };
+        continue;
+      }
+      if (version === undefined && (await this.#linkIfFree(temporary.path, path))) {
+        await this.#fs.syncFolder(dirname(path));
+        if (await this.#isPresent(folder, temporary))
+          return { created: true, etag: etagOf(temporary.facts, undefined) };
+        await this.#unlinkIfThere(path);
+        continue;
+      }
+      const present = await this.head(key);
+      if (present !== undefined) {
+        await this.#fs.syncFolder(dirname(path));
+        return { created: false, etag: present.etag };
+      }
+      if (version === undefined) await this.#refuseFolder(path);
+    }
+  }
+
+  /** @returns undefined if the object got versions meanwhile and the temporary file is used up */
+  async #replace(key: string, temporary: Temporary): Promise<string | undefined> {
+    const path = this.#path(key);
+    const folder = path + versionsSuffix;
+    for (;;) {
+      const version = await newestVersion(this.#fs, folder);
+      if (version === undefined) {
+        await this.#refuseFolder(path);
+        await this.#fs.rename(temporary.path, path);
+        await this.#fs.syncFolder(dirname(path));
+        return (await this.#isPresent(folder, temporary)) ? etagOf(temporary.facts, undefined) : undefined;
+      }
+      const number = version.number + 1;
+      if (await appendVersion(this.#fs, folder, number, (entry) => this.#fs.link(temporary.path, entry)))
+        return etagOf(temporary.facts, { number });
+    }
+  }
+
+  /**
+   * Whether a file that has just got the name of its key counts: there are no versions, or the first of them is this file.
+   * @throws ThawError THAW_STORE_AMBIGUOUS if the first version may have been removed, so that there is nothing to compare
+   */
+  async #isPresent(folder: string, temporary: Temporary): Promise<boolean> {
+    const version = await newestVersion(this.#fs, folder);
+    if (version === undefined) return true;
+    const first = version.number <= keptVersions ? await this.#factsIfThere(versionPath(folder, 1)) : undefined;
+    if (first === undefined) throw inDoubt(folder);
+    return first.inode === temporary.facts.inode;
+  }
+
+  /** Makes the file of a key the first of its versions, if it is still there and nobody else has. */
+  async #claim(key: string, folder: string): Promise<void> {
+    await this.#makeFolders(folder);
+    try {
+      if (await this.#linkIfFree(this.#path(key), versionPath(folder, 1))) await this.#fs.syncFolder(folder);
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+    }
+  }
+
+  async *#walk(folderKey: string, namePrefix: string): AsyncGenerator<ListedObject> {
+    const children = await this.#guarded(folderKey, () => this.#children(folderKey, namePrefix));
+    for (const { name, isFolder } of children) {
+      if (isFolder) {
+        yield* this.#walk(folderKey + name, '');
+        continue;
+      }
+      const key = folderKey + name;
+      const found = await this.head(key);
+      if (found !== undefined) yield { key, size: found.size, modifiedMs: found.modifiedMs };
+    }
+  }
+
+  /** Objects (by their last part) and folders (with a slash) in a folder, in the order of the keys they stand for. */
+  async #children(folderKey: string, namePrefix: string): Promise<{ name: string; isFolder: boolean }[]> {
+    let entries;
+    try {
+      entries = await this.#fs.readFolder(join(this.#root, folderKey));
+    } catch (error) {
+      if (isAbsent(error)) return [];
+      throw error;
+    }
+    const objects = new Set<string>();
+    const folders = new Set<string>();
+    for (const { name, isFolder } of entries) {
+      if (!name.startsWith(namePrefix) || name === temporaryFolder) continue;
+      if (!isFolder) objects.add(name);
+      else if (name.endsWith(versionsSuffix)) objects.add(name.slice(0, -versionsSuffix.length));
+      else folders.add(`${name}/`);
+    }
+    const all = [
+      ...[...objects].filter((name) => isKey(folderKey + name)).map((name) => ({ name, isFolder: false })),
+      ...[...folders].map((name) => ({ name, isFolder: true })),
+    ];
+    return all.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  async #withTemporary<T>(key: string, bytes: Uint8Array, use: (temporary: Temporary) => Promise<T>): Promise<T> {
+    await this.#makeFolders(dirname(this.#path(key)));
+    await this.#makeFolders(join(this.#root, temporaryFolder));
+    const path = join(this.#root, temporaryFolder, `${process.pid}-${randomBytes(12).toString('hex')}`);
+    const file = await this.#fs.createFile(path);
+    try {
+      let facts;
+      try {
+        await file.write(bytes);
+        // A random fraction of the millisecond tells apart files of equal size that get the same inode one after the other.
+        await file.setModified(Date.now() + Math.random());
+        await file.sync();
+        facts = await file.facts();
+      } finally {
+        await file.close();
+      }
+      return await use({ path, facts });
+    } finally {
+      await this.#unlinkIfThere(path);
+    }
+  }
+
+  /** Makes a folder and those above it, and makes sure that their names survive a loss of power. */
+  async #makeFolders(folder: string): Promise<void> {
+    if (folder === this.#root || this.#known.has(folder)) return;
+    await this.#makeFolders(dirname(folder));
+    try {
+      await this.#fs.makeFolder(folder);
+    } catch (error) {
+      if (systemCode(error) !== 'EEXIST') throw error;
+    }
+    await this.#fs.syncFolder(dirname(folder));
+    this.#known.add(folder);
+  }
+
+  async #linkIfFree(from: string, to: string): Promise<boolean> {
+    try {
+      await this.#fs.link(from, to);
+      return true;
+    } catch (error) {
+      if (systemCode(error) === 'EEXIST') return false;
+      throw error;
+    }
+  }
+
+  async #unlinkIfThere(path: string): Promise<boolean> {
+    try {
+      await this.#fs.unlink(path);
+      return true;
+    } catch (error) {
+      // EISDIR and EPERM: the name is a folder, so there is no object of this name.
+      if (isAbsent(error) || systemCode(error) === 'EPERM') return false;
+      throw error;
+    }
+  }
+
+  async #factsIfThere(path: string): Promise<FileFacts | undefined> {
+    try {
+      return await this.#fs.facts(path);
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async #refuseFolder(path: string): Promise<void> {
+    const facts = await this.#factsIfThere(path);
+    if (facts !== undefined && !facts.isFile)
+      throw new ThawError('THAW_STORE_KEY_INVALID', `The key of ${path} is the beginning of other keys.`);
+  }
+
+  #path(key: string): string {
+    return join(this.#root, key);
+  }
+
+  /** Runs an operation and turns a failed system call into a sentence. */
+  async #guarded<T>(key: string, operation: () => Promise<T>): Promise<T> {
+    try {
+      return await operation();
+    } catch (error) {
+      const code = systemCode(error);
+      if (error instanceof ThawError || code === undefined) throw error;
+      this.#known.clear();
+      if (code === 'ENOTDIR')
+        throw new ThawError('THAW_STORE_KEY_INVALID', `A part of the key ${key} is an object itself.`, {
+          cause: error,
+        });
+      throw new ThawError('THAW_STORE_UNAVAILABLE', `The store in ${this.#root} failed with ${code} at ${key}.`, {
+        cause: error,
+      });
+    }
+  }
+}
+
+/** Versions from the second on are numbered and never reused; a file that was only created is known by what it is. */
+function etagOf(facts: FileFacts, version: Pick<Version, 'number'> | undefined): string {
+  if (version !== undefined && version.number > 1) return `v${version.number}`;
+  return `f${facts.inode.toString(36)}-${facts.modifiedNs.toString(36)}-${facts.size.toString(36)}`;
+}
+
+function modifiedMs(facts: FileFacts): number {
+  return Number(facts.modifiedNs / 1_000_000n);
+}
+
+function isAbsent(error: unknown): boolean {
+  const code = systemCode(error);
+  return code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR';
+}
+
+function isKey(text: string): boolean {
+  try {
+    checkKey(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
