@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import net, { type AddressInfo } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { ThawError } from '@thaw/shared/protocol';
+import { assertBindAllowed } from '@thaw/shared/runtime';
 import type { AuthenticationRules } from '../authentication.js';
 import { BrokerCore, type CoreStats } from '../core.js';
 import type { DisconnectNotice } from '../handle.js';
-import { assertLoopback } from '../loopback.js';
 import { Connection, type ConnectionLimits } from './connection.js';
 
 export interface EmbeddedOptions extends AuthenticationRules {
@@ -43,7 +43,7 @@ const tickMs = 250;
 /** @throws ThawError THAW_BIND_REFUSED, THAW_BROKER_UNUSABLE (address in use) */
 export async function startEmbeddedBroker(options: EmbeddedOptions = {}): Promise<EmbeddedBroker> {
   const host = options.host ?? '127.0.0.1';
-  assertLoopback(host);
+  assertBindAllowed({ host, hasCredential: false, what: 'A local broker' });
   const limits = { ...defaultLimits, ...options.limits };
   const connections = new Set<Connection>();
   const server = net.createServer({ pauseOnConnect: true, noDelay: true });
