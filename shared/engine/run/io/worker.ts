@@ -15,6 +15,9 @@ interface Loaded {
   version: string | undefined;
 }
 
+// Failures are told in the rejection.
+ort.env.logLevel = 'fatal';
+
 const loaded = new Map<string, Loaded>();
 
 /**
@@ -74,8 +77,10 @@ async function run(request: Extract<WorkerRequest, { type: 'run' }>): Promise<vo
   const entry = loaded.get(request.digest)!;
   const { program, session } = entry;
   if (request.weights !== undefined) takeWeights(entry, request.weights, request.version);
-  const feeds: Record<string, ort.Tensor> = { ...entry.weights };
-  program.inputs.forEach((spec, i) => (feeds[spec.name] = inputTensor(spec, request.inputs[i]!)));
+  const offered: Record<string, ort.Tensor> = { ...entry.weights };
+  program.inputs.forEach((spec, i) => (offered[spec.name] = inputTensor(spec, request.inputs[i]!)));
+  // What no output depends on is in the program's tables, but not in the graph.
+  const feeds = Object.fromEntries(session.inputNames.map((name) => [name, offered[name]!]));
   const arrays = program.outputs.map(outputArray);
   const fetches = Object.fromEntries(
     program.outputs.map((spec, i) => [spec.name, new ort.Tensor(spec.dtype, arrays[i]!, spec.shape)]),

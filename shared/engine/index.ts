@@ -1,0 +1,16 @@
+/**
+ * Plain tfjs in, native speed out: a function of tensors is traced once, lowered to ONNX and run by ONNX Runtime in worker
+ * threads; or run op by op on a tfjs backend, behind the same interface.
+ */
+export * from './types.js';
+export { gradientName } from './program/index.js';
+export { supportedKernels, trace } from './trace/index.js';
+export type { SupportedKernel } from './trace/index.js';
+export { fromStored, lower, loweringVersion, plainOptions, summarize, toStored } from './lower/index.js';
+export type { Capabilities, Formulations, LoweringOptions, LoweringSummary } from './lower/index.js';
+export { toDot } from './graph/index.js';
+export { OnnxEngine } from './run/index.js';
+export { doctor, openEngine } from './open.js';
+export type { EngineOptions } from './open.js';
+export { probeFingerprint } from './fingerprint.js';
+export type { Fingerprint, ProbedProgram } from './fingerprint.js';
