@@ -6,3 +6,4 @@ export type * from './links.js';
 export * from './control/index.js';
 export * from './bulk/index.js';
 export * from './broker/index.js';
+export * from './memory/index.js';
