@@ -1,0 +1,134 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { describe, expect, it } from 'vitest';
+import { float, runEager, runLowered, sampleValues, worstError } from '../../lower/oracle.fixture.js';
+import { trace } from '../../trace/index.js';
+import type { ProgramDefinition } from '../../types.js';
+import { rules, simplify } from '../index.js';
+import type { SimplifiedGraph } from '../index.js';
+
+type T = tf.Tensor;
+interface Case {
+  readonly rule: string;
+  readonly fn: (x: T, y: T, v: T) => T;
+  /** Operations left besides inputs and constants, sorted. */
+  readonly left: readonly string[];
+}
+
+// x and y are [4, 6], v is [6].
+const cases: readonly Case[] = [
+  { rule: 'negation', fn: (x) => tf.neg(x), left: ['Multiply'] },
+  { rule: 'square', fn: (x) => tf.square(x), left: ['Multiply'] },
+  { rule: 'reciprocal-square-root', fn: (x) => tf.rsqrt(tf.abs(x)), left: ['Abs', 'Reciprocal', 'Sqrt'] },
+  { rule: 'squared-difference', fn: (x, y) => tf.squaredDifference(x, y), left: ['Multiply', 'Sub'] },
+  { rule: 'fold-cast', fn: (x) => tf.add(x, tf.cast(tf.fill([6], 3, 'int32'), 'float32')), left: ['Add'] },
+  { rule: 'step-to-sign', fn: (x) => tf.grad((z: T) => tf.sum(tf.abs(z)))(x), left: ['Sign'] },
+  { rule: 'fold-uniform', fn: (x) => tf.add(x, tf.sqrt(tf.fill([6], 3))), left: ['Add'] },
+  {
+    rule: 'lazy-broadcast',
+    fn: (_x, _y, v) => tf.exp(tf.tile(tf.reshape(v, [1, 6]), [4, 1])),
+    left: ['Exp', 'Expand', 'Reshape'],
+  },
+  { rule: 'special-power', fn: (x) => tf.pow(tf.abs(x), 1.5), left: ['Abs', 'Multiply', 'Sqrt'] },
+  { rule: 'fold-select', fn: (x, y) => tf.where(tf.greater(y, 0), x, x), left: [] },
+  { rule: 'commutative-order', fn: (x, y) => tf.mul(tf.add(x, y), tf.add(y, x)), left: ['Add', 'Multiply'] },
+  { rule: 'multiply-by-one', fn: (x) => tf.add(tf.mul(x, 1), x), left: ['Add'] },
+  { rule: 'multiply-by-zero', fn: (x, y) => tf.add(tf.mul(x, 0), y), left: [] },
+  { rule: 'add-zero', fn: (x) => tf.exp(tf.add(x, 0)), left: ['Exp'] },
+  { rule: 'divide-by-number', fn: (x) => tf.div(x, 3), left: ['Multiply'] },
+  { rule: 'merge-scales', fn: (x) => tf.mul(tf.mul(x, 2), 0.5), left: [] },
+  { rule: 'hoist-scale', fn: (x, _y, v) => tf.mul(tf.mul(x, 3), v), left: ['Multiply', 'Multiply'] },
+  { rule: 'add-scaled', fn: (x, y) => tf.add(tf.mul(x, 3), tf.mul(y, 3)), left: ['Add', 'Multiply'] },
+  { rule: 'subtract-negated', fn: (x, y) => tf.sub(x, tf.neg(y)), left: ['Add'] },
+  { rule: 'reduce-uniform', fn: (x) => tf.mul(x, tf.mean(tf.ones([7, 3]))), left: [] },
+  { rule: 'reduce-scaled', fn: (x) => tf.sum(tf.mul(x, 2), 1), left: ['Multiply', 'Reshape', 'Sum'] },
+  {
+    rule: 'sum-of-expand',
+    fn: (_x, _y, v) => tf.sum(tf.tile(tf.reshape(v, [1, 6]), [4, 1])),
+    left: ['Multiply', 'Reshape', 'Reshape', 'Sum'],
+  },
+  {
+    rule: 'normal-axes',
+    fn: (_x, _y, v) => tf.max(tf.reshape(v, [6, 1]), [0, 1]),
+    left: ['Max', 'Reshape', 'Reshape'],
+  },
+  { rule: 'move-uniform', fn: (x) => tf.add(x, tf.reshape(tf.fill([2, 3], 5), [6])), left: ['Add'] },
+  { rule: 'move-nothing', fn: (x) => tf.exp(tf.reverse(tf.reshape(x, [1, 24]), [0])), left: ['Exp', 'Reshape'] },
+  {
+    rule: 'merge-moves',
+    fn: (x) => tf.transpose(tf.transpose(tf.reshape(tf.reshape(x, [24]), [2, 3, 4]), [2, 0, 1]), [0, 2, 1]),
+    left: ['Reshape', 'Transpose'],
+  },
+  {
+    rule: 'move-scaled',
+    fn: (x, y) => tf.matMul(tf.transpose(tf.mul(x, 0.25)), y),
+    left: ['BatchMatMul', 'Transpose'],
+  },
+  {
+    rule: 'tile-to-expand',
+    fn: (x) => tf.mul(tf.tile(tf.slice(x, [0, 0], [1, 6]), [4, 1]), x),
+    left: ['Multiply', 'Slice'],
+  },
+  { rule: 'slice-of-slice', fn: (x) => tf.slice(tf.slice(x, [1, 1], [3, 4]), [1, 0], [2, 3]), left: ['Slice'] },
+  { rule: 'slice-of-concat', fn: (x, y) => tf.exp(tf.slice(tf.concat([x, y], 1), [0, 6], [4, 6])), left: ['Exp'] },
+  { rule: 'concat-of-one', fn: (x) => tf.exp(tf.concat([x], 0)), left: [] },
+  { rule: 'matmul-scaled', fn: (x, y) => tf.matMul(tf.mul(x, 0.5), y, false, true), left: ['BatchMatMul'] },
+];
+
+const definition = (fn: Case['fn']): ProgramDefinition => ({
+  name: 'rule',
+  weights: {},
+  inputs: { x: float(4, 6), y: float(4, 6), v: float(6) },
+  fn: (_weights, { x, y, v }) => ({ result: fn(x!, y!, v!) }),
+});
+
+const operations = (graph: SimplifiedGraph): string[] =>
+  graph.values
+    .map((value) => value.op)
+    .filter((op) => op !== 'Input' && op !== 'Constant')
+    .sort();
+
+describe('simplification rules', () => {
+  it.each(cases.filter(({ rule }) => rule !== 'concat-of-one'))(
+    '$rule applies, leaves $left, and keeps the values of eager tfjs',
+    async ({ rule, fn, left }) => {
+      const program = definition(fn);
+      const graph = simplify(trace(program));
+      expect(graph.ruleHits.get(rule)).toBeGreaterThan(0);
+      expect(operations(graph)).toEqual(left);
+      const inputs = sampleValues(program.inputs);
+      expect(worstError(await runLowered(program, {}, inputs), await runEager(program, {}, inputs))).toBeLessThan(2e-6);
+    },
+  );
+
+  it('has a case for every rule', () => {
+    expect([...new Set(cases.map(({ rule }) => rule))].sort()).toEqual(rules.map(({ name }) => name).sort());
+  });
+
+  it('takes a concatenation of one part as that part', () => {
+    const values = [
+      { id: 0, shape: [2], dtype: 'float32', source: { kind: 'input', name: 'x' } },
+      { id: 1, shape: [2], dtype: 'float32', source: { kind: 'node', node: 0, port: 0 } },
+    ] as const;
+    const nodes = [{ id: 0, op: 'Concat', inputs: [0], attributes: { axis: 0 }, outputs: [1] }];
+    const graph = simplify({ name: 'one', values, nodes, outputs: { result: 1 } });
+    expect(graph.ruleHits.get('concat-of-one')).toBe(1);
+    expect(graph.outputs['result']!.op).toBe('Input');
+  });
+
+  it('keeps a factor that two full-size operands share outside of their product', () => {
+    const graph = simplify(trace(definition((x, y) => tf.mul(tf.mul(x, 3), y))));
+    expect(graph.outputs['result']!.inputs[1]!.attributes['uniform']).toBe(3);
+  });
+
+  it('does not fold what the runtime computes in its own way', () => {
+    const graph = simplify(trace(definition((x) => tf.mul(x, tf.exp(tf.fill([6], 0.3))))));
+    expect(operations(graph)).toEqual(['Exp', 'Multiply']);
+  });
+
+  it('keeps step functions other than that of the absolute value', async () => {
+    const program = definition((x) => tf.step(x, 0.25));
+    expect(operations(simplify(trace(program)))).toEqual(['Step']);
+    const inputs = { ...sampleValues(program.inputs), x: Float32Array.from({ length: 24 }, (_, i) => i - 12) };
+    expect(worstError(await runLowered(program, {}, inputs), await runEager(program, {}, inputs))).toBe(0);
+  });
+});
