@@ -1,0 +1,94 @@
+import { describe, expect, it } from 'vitest';
+import { planSampling, planSeverities, samplingStep, severitySequence } from './plan.js';
+import type { SamplingPlan, SamplingStep } from './plan.js';
+import { algorithm2Update, runSampler } from './run.js';
+
+function stepsOf(plan: SamplingPlan): SamplingStep[] {
+  const steps: SamplingStep[] = [];
+  for (let position = 0; ; position++) {
+    const step = samplingStep(plan, position);
+    if (step === undefined) return steps;
+    steps.push(step);
+  }
+}
+
+describe('severitySequence', () => {
+  it('runs from T to 1', () => {
+    expect(severitySequence(4)).toEqual([4, 3, 2, 1]);
+    expect(severitySequence(1)).toEqual([1]);
+  });
+
+  it('thins evenly, starts at T, falls strictly, never reaches 0', () => {
+    expect(severitySequence(8, 4)).toEqual([8, 6, 4, 2]);
+    for (let steps = 1; steps <= 40; steps++)
+      for (let count = 1; count <= steps; count++) {
+        const sequence = severitySequence(steps, count);
+        expect(sequence).toHaveLength(count);
+        expect(sequence[0]).toBe(steps);
+        expect(sequence.every((s, k) => s >= 1 && (k === 0 || s < sequence[k - 1]!))).toBe(true);
+      }
+  });
+
+  it('refuses other counts', () => {
+    for (const count of [0, -1, 9, 1.5, NaN]) expect(() => severitySequence(8, count)).toThrow('the model has 8');
+    expect(() => planSeverities('algorithm2', 8, [8, 8])).toThrow('falling');
+    expect(() => planSeverities('algorithm2', 8, [9, 1])).toThrow('falling');
+    expect(() => planSeverities('algorithm2', 8, [])).toThrow('falling');
+    expect(planSeverities('algorithm2', 8, [5, 1]).severities).toEqual([5, 1]);
+  });
+});
+
+describe('samplingStep', () => {
+  it('gives the network the index s - 1, and ends at 0', () => {
+    expect(stepsOf(planSampling({ algorithm: 'algorithm2', steps: 3 }))).toEqual([
+      { severity: 3, stepIndex: 2, nextSeverity: 2, update: 'improve', last: false },
+      { severity: 2, stepIndex: 1, nextSeverity: 1, update: 'improve', last: false },
+      { severity: 1, stepIndex: 0, nextSeverity: 0, update: 'improve', last: true },
+    ]);
+  });
+
+  it('algorithm 1 ends with the estimate; direct is one call', () => {
+    expect(stepsOf(planSampling({ algorithm: 'algorithm1', steps: 2 })).map((s) => s.update)).toEqual([
+      'degrade-estimate',
+      'estimate',
+    ]);
+    expect(stepsOf(planSampling({ algorithm: 'direct', steps: 5 }))).toEqual([
+      { severity: 5, stepIndex: 4, nextSeverity: 0, update: 'estimate', last: true },
+    ]);
+  });
+});
+
+describe('runSampler', () => {
+  const degrade = (x: Float32Array, severity: number): Float32Array => x.map((value) => value * (1 - severity / 10));
+
+  it('never degrades to severity 0 and does not touch its input', async () => {
+    const start = Float32Array.of(1, 2);
+    const severities: number[] = [];
+    const result = await runSampler(planSampling({ algorithm: 'algorithm2', steps: 4 }), start, {
+      restore: (x) => x.map((value) => value + 1),
+      degrade: (x, severity) => {
+        severities.push(severity);
+        return degrade(x, severity);
+      },
+    });
+    expect(severities).toEqual([4, 3, 3, 2, 2, 1, 1]);
+    expect(start).toEqual(Float32Array.of(1, 2));
+    expect(result).not.toEqual(start);
+  });
+
+  it('algorithm 2 adds in a fixed order in float32', () => {
+    const [x, a, b] = [Float32Array.of(1e8), Float32Array.of(1e8), Float32Array.of(0.5)];
+    expect(algorithm2Update(x, a, b)).toEqual(Float32Array.of(0.5));
+  });
+
+  it('a perfect restoration gives the clean image with every algorithm', async () => {
+    const clean = Float32Array.of(0.25, -0.5, 1);
+    for (const algorithm of ['algorithm1', 'algorithm2', 'direct'] as const) {
+      const restored = await runSampler(planSampling({ algorithm, steps: 6, count: 3 }), degrade(clean, 6), {
+        restore: () => clean,
+        degrade,
+      });
+      restored.forEach((value, i) => expect(value).toBeCloseTo(clean[i]!, 6));
+    }
+  });
+});
