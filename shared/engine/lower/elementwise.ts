@@ -83,7 +83,7 @@ const leakyRelu: Lowering = (context, value) =>
 
 export const elementwiseLowerings: Readonly<Record<string, Lowering>> = {
   ...Object.fromEntries(
-    ['Abs', 'Ceil', 'Cos', 'Elu', 'Erf', 'Exp', 'Floor', 'Log', 'Reciprocal', 'Relu', 'Round', 'Sigmoid', 'Sign', 'Sin', 'Softplus',
+    ['Abs', 'Atan', 'Ceil', 'Cos', 'Elu', 'Erf', 'Exp', 'Floor', 'Log', 'Reciprocal', 'Relu', 'Round', 'Selu', 'Sigmoid', 'Sign', 'Sin', 'Softplus',
       'Sqrt', 'Tan', 'Tanh', 'Add', 'Sub', 'Pow', 'Greater', 'Less', 'Equal', 'Mod'].map((op) => [op, same(op)]),
   ), // prettier-ignore
   Multiply: same('Mul'),
