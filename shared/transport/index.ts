@@ -7,3 +7,4 @@ export * from './control/index.js';
 export * from './bulk/index.js';
 export * from './broker/index.js';
 export * from './memory/index.js';
+export * from './kernel/index.js';

@@ -1,0 +1,2 @@
+/** Integer sums of contributions. Pure. */
+export { addInt32, Int32Sums } from './int32-sums.js';
