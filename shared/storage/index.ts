@@ -5,4 +5,5 @@ export * from './safetensors/index.js';
 export * from './blobs/index.js';
 export * from './checkpoints/index.js';
 export * from './channels/index.js';
+export * from './retention/index.js';
 export * from './runs/index.js';

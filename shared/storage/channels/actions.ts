@@ -72,19 +72,24 @@ export async function rollback(
   return appendRecord(store, channel, draft, { ...options, expectedSeq: records.length });
 }
 
-/**
- * Where a rollback leads: the checkpoint that the present one replaced. Several rollbacks in a row go further and further
- * back; promotions that were rolled back are not returned to. Pure.
- */
+/** Where a rollback leads: the checkpoint that the present one replaced. Pure. */
 export function rollbackTarget(records: readonly StoredRecord[]): CheckpointRef | undefined {
+  return rollbackTargets(records)[1];
+}
+
+/**
+ * What is served, then what each further rollback would lead to. Several rollbacks in a row go further and further back;
+ * a promotion that was rolled back is not returned to. Pure.
+ */
+export function rollbackTargets(records: readonly StoredRecord[]): CheckpointRef[] {
   const served: CheckpointRef[] = [];
   for (const { record } of records) {
     if (record.head === null || record.action === 'refuse') continue;
-    if (record.action === 'rollback')
-      while (served.length > 0 && !sameCheckpoint(served.at(-1)!, record.head)) served.pop();
-    if (served.length === 0 || !sameCheckpoint(served.at(-1)!, record.head)) served.push(record.head);
+    const { head } = record;
+    if (record.action === 'rollback') while (served.length > 0 && !sameCheckpoint(served[0]!, head)) served.shift();
+    if (served.length === 0 || !sameCheckpoint(served[0]!, head)) served.unshift(head);
   }
-  return served.at(-2);
+  return served;
 }
 
 /** What the channel served at a time, by its log; undefined before the first promotion. @throws ThawError THAW_CHANNEL_CORRUPT */

@@ -30,13 +30,15 @@ interface Temporary {
 export class FolderStore implements ObjectStore {
   readonly #root: string;
   readonly #fs: FolderFs;
+  readonly #kept: number;
   /** Folders that this process has made sure of. */
   readonly #known = new Set<string>();
 
   /** Use {@link FolderStore.open}; the constructor touches nothing. */
-  constructor(folder: string, fs: FolderFs = nodeFs) {
+  constructor(folder: string, fs: FolderFs = nodeFs, kept = keptVersions) {
     this.#root = folder;
     this.#fs = fs;
+    this.#kept = kept;
   }
 
   /**
@@ -102,10 +104,12 @@ export class FolderStore implements ObjectStore {
         if (facts === undefined || etagOf(facts, version) !== expectedEtag) continue;
         return this.#withTemporary(key, bytes, async (temporary) => {
           const number = version.number + 1;
-          const swapped = await appendVersion(this.#fs, folder, number, (path) => this.#fs.link(temporary.path, path));
+          const swapped = await appendVersion(this.#fs, folder, number, this.#kept, (path) =>
+            this.#fs.link(temporary.path, path),
+          );
           if (!swapped) return { swapped, etag: (await this.head(key))?.etag };
-          // From here on the file of the key is only a stale sight for people who look into the folder.
-          if (version.number === 1) await this.#unlinkIfThere(this.#path(key));
+          // With the first version goes its other name, so that nobody who looks into the folder takes it for the present.
+          if (number === this.#kept + 1) await this.#unlinkIfThere(this.#path(key));
           return { swapped, etag: etagOf(temporary.facts, { number }) };
         });
       }
@@ -114,12 +118,9 @@ export class FolderStore implements ObjectStore {
 
   put(key: string, bytes: Uint8Array): Promise<{ etag: string }> {
     checkKey(key);
-    return this.#guarded(key, async () => {
-      for (;;) {
-        const etag = await this.#withTemporary(key, bytes, (temporary) => this.#replace(key, temporary));
-        if (etag !== undefined) return { etag };
-      }
-    });
+    return this.#guarded(key, async () => ({
+      etag: await this.#withTemporary(key, bytes, (temporary) => this.#replace(key, temporary)),
+    }));
   }
 
   async *list(prefix: string): AsyncGenerator<ListedObject> {
@@ -131,13 +132,16 @@ export class FolderStore implements ObjectStore {
   delete(key: string): Promise<void> {
     checkKey(key);
     return this.#guarded(key, async () => {
-      const path = this.#path(key);
-      const folder = path + versionsSuffix;
-      if (await this.#unlinkIfThere(path)) await this.#fs.syncFolder(dirname(path));
+      const folder = this.#path(key) + versionsSuffix;
       for (;;) {
         const version = await newestVersion(this.#fs, folder);
-        if (version === undefined || version.deleted) return;
-        if (await appendVersion(this.#fs, folder, version.number + 1, (entry) => this.#fs.makeFolder(entry))) return;
+        if (version?.deleted === true) return;
+        if (version === undefined) {
+          if (await this.#remove(key)) return;
+          continue;
+        }
+        const number = version.number + 1;
+        if (await appendVersion(this.#fs, folder, number, this.#kept, (entry) => this.#fs.makeFolder(entry))) return;
       }
     });
   }
@@ -182,16 +186,14 @@ export class FolderStore implements ObjectStore {
       const version = await newestVersion(this.#fs, folder);
       if (version?.deleted === true) {
         const number = version.number + 1;
-        if (await appendVersion(this.#fs, folder, number, (entry) => this.#fs.link(temporary.path, entry)))
+        if (await appendVersion(this.#fs, folder, number, this.#kept, (entry) => this.#fs.link(temporary.path, entry)))
           return { created: true, etag: etagOf(temporary.facts, { number }) };
         continue;
       }
       if (version === undefined && (await this.#linkIfFree(temporary.path, path))) {
         await this.#fs.syncFolder(dirname(path));
-        if (await this.#isPresent(folder, temporary))
-          return { created: true, etag: etagOf(temporary.facts, undefined) };
-        await this.#unlinkIfThere(path);
-        continue;
+        await this.#makeSure(folder, temporary);
+        return { created: true, etag: etagOf(temporary.facts, undefined) };
       }
       const present = await this.head(key);
       if (present !== undefined) {
@@ -202,8 +204,7 @@ export class FolderStore implements ObjectStore {
     }
   }
 
-  /** @returns undefined if the object got versions meanwhile and the temporary file is used up */
-  async #replace(key: string, temporary: Temporary): Promise<string | undefined> {
+  async #replace(key: string, temporary: Temporary): Promise<string> {
     const path = this.#path(key);
     const folder = path + versionsSuffix;
     for (;;) {
@@ -212,24 +213,61 @@ export class FolderStore implements ObjectStore {
         await this.#refuseFolder(path);
         await this.#fs.rename(temporary.path, path);
         await this.#fs.syncFolder(dirname(path));
-        return (await this.#isPresent(folder, temporary)) ? etagOf(temporary.facts, undefined) : undefined;
+        await this.#makeSure(folder, temporary);
+        return etagOf(temporary.facts, undefined);
       }
       const number = version.number + 1;
-      if (await appendVersion(this.#fs, folder, number, (entry) => this.#fs.link(temporary.path, entry)))
+      if (await appendVersion(this.#fs, folder, number, this.#kept, (entry) => this.#fs.link(temporary.path, entry)))
         return etagOf(temporary.facts, { number });
     }
   }
 
   /**
-   * Whether a file that has just got the name of its key counts: there are no versions, or the first of them is this file.
-   * @throws ThawError THAW_STORE_AMBIGUOUS if the first version may have been removed, so that there is nothing to compare
+   * Makes sure that a file that has just got the name of its key counts: there are no versions, or the first of them is this
+   * file. Otherwise it was replaced before it became a version, or came too late to count at all.
+   * @throws ThawError THAW_STORE_AMBIGUOUS
    */
-  async #isPresent(folder: string, temporary: Temporary): Promise<boolean> {
+  async #makeSure(folder: string, { facts }: Temporary): Promise<void> {
     const version = await newestVersion(this.#fs, folder);
-    if (version === undefined) return true;
-    const first = version.number <= keptVersions ? await this.#factsIfThere(versionPath(folder, 1)) : undefined;
-    if (first === undefined) throw inDoubt(folder);
-    return first.inode === temporary.facts.inode;
+    if (version !== undefined && !(await this.#isFirst(folder, version, facts))) throw inDoubt(folder);
+  }
+
+  async #isFirst(folder: string, newest: Version, { inode }: FileFacts): Promise<boolean> {
+    // Beyond that the first version has been removed; what has its name would be a late entry.
+    if (newest.number > this.#kept) return false;
+    return (await this.#factsIfThere(versionPath(folder, 1)))?.inode === inode;
+  }
+
+  /**
+   * Removes the file of a key that has no versions.
+   * @returns false if it has got versions meanwhile, so that nothing was done
+   * @throws ThawError THAW_STORE_AMBIGUOUS if it has got versions and what was removed may have been the object before that
+   */
+  async #remove(key: string): Promise<boolean> {
+    const path = this.#path(key);
+    const folder = path + versionsSuffix;
+    await this.#makeFolders(join(this.#root, temporaryFolder));
+    // A second name keeps the inode from being given to another file as long as it is compared.
+    const held = this.#temporaryPath();
+    try {
+      let facts: FileFacts | undefined;
+      try {
+        await this.#fs.link(path, held);
+        facts = await this.#fs.facts(held);
+      } catch (error) {
+        // EPERM: a folder, so there is no object.
+        if (!isAbsent(error) && systemCode(error) !== 'EPERM') throw error;
+      }
+      const removed = facts !== undefined && (await this.#unlinkIfThere(path));
+      if (removed) await this.#fs.syncFolder(dirname(path));
+      const version = await newestVersion(this.#fs, folder);
+      if (version === undefined) return true;
+      // The first version is what was removed: it was one before, and its other name did not count any more.
+      if (!removed || (await this.#isFirst(folder, version, facts!))) return false;
+      throw inDoubt(folder);
+    } finally {
+      await this.#unlinkIfThere(held);
+    }
   }
 
   /** Makes the file of a key the first of its versions, if it is still there and nobody else has. */
@@ -282,7 +320,7 @@ export class FolderStore implements ObjectStore {
   async #withTemporary<T>(key: string, bytes: Uint8Array, use: (temporary: Temporary) => Promise<T>): Promise<T> {
     await this.#makeFolders(dirname(this.#path(key)));
     await this.#makeFolders(join(this.#root, temporaryFolder));
-    const path = join(this.#root, temporaryFolder, `${process.pid}-${randomBytes(12).toString('hex')}`);
+    const path = this.#temporaryPath();
     const file = await this.#fs.createFile(path);
     try {
       let facts;
@@ -348,6 +386,10 @@ export class FolderStore implements ObjectStore {
     const facts = await this.#factsIfThere(path);
     if (facts !== undefined && !facts.isFile)
       throw new ThawError('THAW_STORE_KEY_INVALID', `The key of ${path} is the beginning of other keys.`);
+  }
+
+  #temporaryPath(): string {
+    return join(this.#root, temporaryFolder, `${process.pid}-${randomBytes(12).toString('hex')}`);
   }
 
   #path(key: string): string {

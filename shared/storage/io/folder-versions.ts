@@ -54,6 +54,7 @@ async function readVersions(fs: FolderFs, folder: string): Promise<Version[]> {
 
 /**
  * Makes version `number`, the successor of the one that the caller has read.
+ * @param kept how many of the newest versions stay, see {@link keptVersions}
  * @param make makes the entry at the path it is given; fails with EEXIST if the name is taken
  * @returns false if somebody else made that version
  * @throws ThawError THAW_STORE_AMBIGUOUS
@@ -62,6 +63,7 @@ export async function appendVersion(
   fs: FolderFs,
   folder: string,
   number: number,
+  kept: number,
   make: (path: string) => Promise<void>,
 ): Promise<boolean> {
   try {
@@ -73,15 +75,15 @@ export async function appendVersion(
   await fs.syncFolder(folder);
   const versions = await readVersions(fs, folder);
   const newest = versions.at(-1)?.number ?? number;
-  await prune(fs, versions, newest - keptVersions);
-  if (newest - keptVersions >= number) throw inDoubt(folder);
+  await prune(fs, versions, newest - kept);
+  if (newest - kept >= number) throw inDoubt(folder);
   return true;
 }
 
 export function inDoubt(folder: string): ThawError {
   return new ThawError(
     'THAW_STORE_AMBIGUOUS',
-    `While ${folder.slice(0, -versionsSuffix.length)} was being written, more than ${keptVersions} other writes of it went by.`,
+    `While ${folder.slice(0, -versionsSuffix.length)} was being written, too many other writes of it went by.`,
   );
 }
 
