@@ -18,6 +18,7 @@ import {
 import type { Runner } from './runner.js';
 import { blurGeneration, blurSamplers } from './samplers.js';
 import { snow, snowSamplers } from './snow.js';
+import { training } from './training.js';
 
 export const runners: readonly Runner[] = [
   blur,
@@ -40,4 +41,5 @@ export const runners: readonly Runner[] = [
   mixingSamplers,
   snow,
   snowSamplers,
+  training,
 ];
