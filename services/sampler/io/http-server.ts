@@ -53,7 +53,6 @@ export async function createHttpServer(options: HttpOptions): Promise<FastifyIns
     bodyLimit: options.maxBodyBytes,
     forceCloseConnections: true,
     requestTimeout: 60_000,
-    disableRequestLogging: true,
     routerOptions: { maxParamLength: 200 },
     frameworkErrors: (error, _request, reply) => void sendError(reply, toClientError(error, logger)),
     clientErrorHandler(error, socket) {
