@@ -67,7 +67,8 @@ export async function verifyDataset(
         } catch (error) {
           problems.push(sentenceOf(error));
         }
-      onProgress?.(++checkedShards, total);
+      checkedShards++;
+      onProgress?.(checkedShards, total);
     }
   try {
     const mean = await loadMeanTrain(store, manifest);

@@ -1,7 +1,8 @@
 /**
  * Bilinear resizing of 8-bit images exactly as Pillow does it (`Image.resize(size, BILINEAR)`), bit for bit. Method:
  * triangle filter widened by the scale when shrinking, coefficients rounded to fixed point with 22 bits, horizontal pass
- * first, each pass rounded to 8 bits.
+ * first, each pass rounded to 8 bits. Equal to Pillow 9.5 to 12.0 (the official code ran on one of 9); Pillow 13 goes down
+ * the columns first where that is cheaper, which differs by one in some pixels.
  */
 import type { ImagePixels } from './preparation.js';
 
@@ -35,10 +36,10 @@ function bilinearTaps(inSize: number, outSize: number): Taps {
       sum += weight;
     }
     first[out] = begin;
-    // Weights are not negative, so adding a half and truncating rounds half up.
-    weights.push(
-      Int32Array.from(raw, (weight) => Math.trunc(0.5 + (sum === 0 ? weight : weight / sum) * (1 << precisionBits))),
-    );
+    // Pillow multiplies by the reciprocal: the last bit differs from a division. Weights are not negative, so adding a
+    // half and truncating rounds half up.
+    const norm = sum === 0 ? 1 : 1 / sum;
+    weights.push(Int32Array.from(raw, (weight) => Math.trunc(0.5 + weight * norm * (1 << precisionBits))));
   }
   return { first, weights };
 }

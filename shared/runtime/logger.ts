@@ -37,6 +37,7 @@ export function createLogger(options: LoggerOptions): Logger {
       level,
       base: { service: options.service, ...(redact(options.fields ?? {}) as object) },
       messageKey: 'message',
+      serializers: { err: (shown: unknown) => shown }, // errors are made plain by redact
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
