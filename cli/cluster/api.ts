@@ -23,7 +23,7 @@ async function send(target: ApiTarget, path: string, call: ApiCall): Promise<Res
     response = await fetch(new URL(path, target.url), {
       method: call.method ?? (body === undefined ? 'GET' : 'POST'),
       headers,
-      body: body as BodyInit | undefined,
+      body: body as RequestInit['body'],
       signal: AbortSignal.timeout(call.timeoutMs ?? 30_000),
     });
   } catch (cause) {

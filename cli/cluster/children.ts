@@ -1,6 +1,6 @@
 /** The processes of a local cluster: started with a clean environment, watched, drained in order, never orphaned. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { ThawError } from '@thaw/shared/protocol';
@@ -16,7 +16,7 @@ export interface ChildSpec {
 export interface Child {
   readonly name: string;
   readonly pid: number;
-  /** The first JSON line that the process printed: it is ready. */
+  /** The line `{"listening": url, ...}` that the process printed when it was ready. */
   readonly ready: Readonly<Record<string, unknown>>;
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   /** SIGTERM, then SIGKILL after the grace period. Resolves when the process is gone. */
@@ -28,6 +28,16 @@ const inherited = (): Record<string, string> =>
     Object.entries(process.env).filter((pair): pair is [string, string] => pair[1] !== undefined && !pair[0].startsWith('THAW_')),
   );
 
+/** The object of a line `{"listening": ...}`; any other line belongs to the log. */
+function readyLine(line: string): Record<string, unknown> | undefined {
+  if (!line.startsWith('{"listening"')) return undefined;
+  try {
+    return JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Starts a process in its own group, so that Ctrl-C reaches the supervisor alone and the order of draining is ours. It keeps an IPC
  * channel: when the supervisor dies, whatever the cause, the channel closes and the child drains by itself.
@@ -36,13 +46,12 @@ const inherited = (): Record<string, string> =>
 export async function startChild(spec: ChildSpec, logDir: string, readyTimeoutMs = 120_000): Promise<Child> {
   mkdirSync(logDir, { recursive: true });
   const logFile = join(logDir, `${spec.name}.log`);
-  const log = openSync(logFile, 'a');
+  const log = openSync(logFile, 'a', 0o600);
   const child: ChildProcess = spawn(process.execPath, [spec.script], {
     env: { ...inherited(), ...spec.env },
     stdio: ['ignore', 'pipe', log, 'ipc'],
     detached: true,
   });
-  closeSync(log);
   const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) =>
     child.once('exit', (code, signal) => resolve({ code, signal })),
   );
@@ -60,17 +69,13 @@ export async function startChild(spec: ChildSpec, logDir: string, readyTimeoutMs
       fail(`ended before it was ready (${signal ?? `exit code ${code}`})`);
     });
     lines.on('line', (line) => {
-      try {
-        const value = JSON.parse(line) as unknown;
-        if (typeof value === 'object' && value !== null) {
-          clearTimeout(timer);
-          resolve(value as Record<string, unknown>);
-        }
-      } catch {
-        // Not the ready line.
-      }
+      const value = readyLine(line);
+      if (value === undefined) return void writeSync(log, `${line}\n`);
+      clearTimeout(timer);
+      resolve(value);
     });
   });
+  child.once('close', () => closeSync(log));
   return {
     name: spec.name,
     pid: child.pid!,

@@ -3,21 +3,22 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { join, resolve } from 'node:path';
-import { ThawError, type RunConfig } from '@thaw/shared/protocol';
+import { ThawError } from '@thaw/shared/protocol';
 import { startBroker } from '@thaw/shared/transport';
 import { startChild, type Child } from './children.js';
 import { readClusterFile, removeClusterFile, writeClusterFile, type ClusterFile } from './cluster-file.js';
 
 export interface LocalClusterOptions {
   readonly dir: string;
-  readonly run: RunConfig;
-  /** Steps after which the run is finished; the run file's own number unless overridden. */
-  readonly steps: number;
+  /** Name of a run whose configuration is in the store. */
+  readonly run: string;
   readonly trainers: number;
   readonly samplers: number;
   /** Port of the page; 0 lets the system choose. */
   readonly port: number;
   readonly engine: string;
+  /** With THAW_NATS_URL in the environment that broker is used instead. */
+  readonly broker: 'auto' | 'nats-server' | 'embedded';
   readonly logLevel: string;
   /** Told when a process ended without being asked to, and when it was started again. */
   readonly onIncident: (line: string) => void;
@@ -39,6 +40,11 @@ export function assertFolderFree(dir: string): void {
     throw new ThawError('THAW_DIR_BUSY', `A local cluster (process ${running.pid}) already runs on ${resolve(dir)}: ${running.coordinator.url}`);
 }
 
+function externalCredentials(): { token?: string } {
+  const token = process.env.THAW_NATS_TOKEN;
+  return token === undefined ? {} : { token };
+}
+
 export const storeUrlOf = (dir: string): string => pathToFileURL(join(resolve(dir), 'store')).href;
 
 export async function startLocalCluster(options: LocalClusterOptions): Promise<LocalCluster> {
@@ -47,12 +53,18 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
   const logDir = join(dir, 'logs');
   mkdirSync(logDir, { recursive: true });
   const token = randomBytes(24).toString('base64url');
-  const broker = await startBroker({ prefer: 'auto', url: process.env.THAW_NATS_URL, dir: join(dir, 'broker') });
+  const url = process.env.THAW_NATS_URL;
+  const broker = await startBroker({
+    prefer: options.broker,
+    storeDir: join(dir, 'broker'),
+    ...(url === undefined ? {} : { url, ...externalCredentials() }),
+  });
+  const system = broker.systemCredentials;
   const common: Record<string, string> = {
     THAW_STORE_URL: storeUrlOf(dir),
     THAW_NATS_URL: broker.url,
     ...(broker.token === undefined ? {} : { THAW_NATS_TOKEN: broker.token }),
-    THAW_RUN: options.run.name,
+    THAW_RUN: options.run,
     THAW_LOG_LEVEL: options.logLevel,
   };
   const started: Child[] = [];
@@ -84,7 +96,7 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
       format: 'thaw.cluster/1',
       pid: process.pid,
       startedMs: Date.now(),
-      run: options.run.name,
+      run: options.run,
       token,
       storeUrl: common.THAW_STORE_URL,
       broker: { url: broker.url, kind: broker.kind, version: broker.version },
@@ -103,7 +115,11 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
   };
   const http = { THAW_TOKEN: token, THAW_HOST: '127.0.0.1' };
   try {
-    await start('coordinator', 'coordinator', { ...http, THAW_PORT: String(options.port), THAW_STEPS: String(options.steps) });
+    await start('coordinator', 'coordinator', {
+      ...http,
+      THAW_PORT: String(options.port),
+      ...(system?.user === undefined ? {} : { THAW_NATS_SYSTEM_USER: system.user, THAW_NATS_SYSTEM_PASSWORD: system.pass ?? '' }),
+    });
     const numbered = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
     await Promise.all([
       ...numbered(options.trainers).map((i) =>

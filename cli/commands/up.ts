@@ -1,13 +1,13 @@
 /** `thaw up`: a real local cluster that packs MNIST, trains, promotes and serves; resumes where it was stopped. */
 import { join, resolve } from 'node:path';
 import type { Status } from '@thaw/coordinator';
-import { packMnist } from '@thaw/shared/data';
 import { ThawError, type RunConfig } from '@thaw/shared/protocol';
-import { openStore, type ObjectStore } from '@thaw/shared/storage';
+import { checkpointKey, createRun, openStore, type ObjectStore } from '@thaw/shared/storage';
 import { callJson, type ApiTarget } from '../cluster/api.js';
 import { assertFolderFree, startLocalCluster, storeUrlOf } from '../cluster/local-cluster.js';
 import { createProgress, formatSeconds, type Progress } from '../terminal/progress.js';
 import { printResult } from '../terminal/output.js';
+import { packMnist } from './data.js';
 import { demoRunFile, readRunFile } from './run-file.js';
 import { drawSamples } from './sample.js';
 
@@ -21,23 +21,9 @@ export interface UpOptions {
   readonly port: number;
   readonly engine: string;
   readonly logLevel: string;
+  readonly broker: 'auto' | 'nats-server' | 'embedded';
   readonly exit: boolean;
   readonly json: boolean;
-}
-
-/**
- * Stores the run's configuration, or checks that the stored one is the same run. `steps` may be raised later and is no part of a run's identity.
- * @throws ThawError THAW_RUN_CONFLICT
- */
-export async function ensureRun(store: ObjectStore, run: RunConfig): Promise<void> {
-  const key = `runs/${run.name}/run.json`;
-  const bytes = new TextEncoder().encode(JSON.stringify(run, null, 2));
-  if ((await store.putIfAbsent(key, bytes)).created) return;
-  const present = await store.get(key);
-  const stored = JSON.parse(new TextDecoder().decode(present?.bytes)) as RunConfig;
-  const identity = (r: RunConfig): string => JSON.stringify({ ...r, steps: 0 });
-  if (identity(stored) !== identity(run))
-    throw new ThawError('THAW_RUN_CONFLICT', `The run "${run.name}" is in the store already, with another configuration.`);
 }
 
 /** Packs the demonstration's data set when it is absent. */
@@ -46,11 +32,7 @@ async function ensureDataset(store: ObjectStore, run: RunConfig, progress: Progr
   if (run.data.dataset !== 'mnist')
     throw new ThawError('THAW_DATASET_NOT_FOUND', `The data set "${run.data.dataset}" is not in the object store.`);
   progress.say('Packing MNIST (70,000 images) into shards ...');
-  await packMnist(store, {
-    name: 'mnist',
-    size: run.data.size,
-    onProgress: (done, total) => progress.update({ done, total, text: `packed ${done} of ${total} images` }),
-  });
+  await packMnist(store, run.data.size, progress);
 }
 
 const untilSignal = (): Promise<void> =>
@@ -96,9 +78,9 @@ export async function up(options: UpOptions): Promise<void> {
   const progress = createProgress();
   const store = await openStore(storeUrlOf(dir));
   await ensureDataset(store, run, progress);
-  await ensureRun(store, run);
+  await createRun(store, run);
   progress.say(`Starting broker, coordinator, ${options.trainers} trainer(s), ${options.samplers} sampler(s) ...`);
-  const cluster = await startLocalCluster({ ...options, dir, run, steps: run.steps, onIncident: progress.say });
+  const cluster = await startLocalCluster({ ...options, dir, run: run.name, onIncident: progress.say });
   let stopped = false;
   const signal = untilSignal().then(() => (stopped = true));
   try {
@@ -135,7 +117,7 @@ async function summary(status: Status, file: Parameters<typeof drawSamples>[0], 
     restoredL1: l1.sampled,
     imagesPerSecond: status.imagesPerSecond,
     weightsSha256: checkpoint?.weightsSha256,
-    checkpoint: `runs/${status.run}/checkpoints/${status.step}.json`,
+    checkpoint: checkpointKey(status.run, status.step),
     samples: samples.files,
   };
 }

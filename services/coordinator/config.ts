@@ -11,10 +11,8 @@ export const CoordinatorConfigSchema = z.strictObject({
   natsPassword: z.string().min(1).optional(),
   run: NameSchema,
   name: NameSchema.default('coordinator'),
-  /** Optimizer steps after which the run is finished; the run file's own number unless given. */
-  steps: z.int().min(1).optional(),
-  /** Silence after which a trainer is taken for dead; the leader's time to live and all timers derive from it. */
-  detectionMs: z.int().min(200).max(120_000).default(2000),
+  /** Interval of heartbeats; must be the trainers' own. All other intervals derive from it. */
+  heartbeatMs: z.int().min(50).max(30_000).default(500),
   /** Channel to which every checkpoint is promoted. */
   channel: NameSchema.default('latest'),
   /** Test images of an evaluation; 0 evaluates nothing. */
@@ -24,6 +22,12 @@ export const CoordinatorConfigSchema = z.strictObject({
   metricsPort: z.int().min(0).max(65_535).default(0),
   /** Bearer token of the HTTP API; required unless `host` is a loopback address. */
   token: z.string().min(16).optional(),
+  /** Host names under which clients reach this service, besides loopback and `host`; `*` allows any. */
+  allowedHosts: z.array(z.string()).default([]),
+  allowedOrigins: z.array(z.string()).default([]),
+  /** Credentials for the broker's system account, where disconnects are announced; without them heartbeats alone tell. */
+  natsSystemUser: z.string().min(1).optional(),
+  natsSystemPassword: z.string().min(1).optional(),
   /** Ed25519 private key (PEM) that signs channel records. */
   auditKey: z.string().optional(),
   logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info'),

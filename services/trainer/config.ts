@@ -15,11 +15,15 @@ export const TrainerConfigSchema = z.strictObject({
   engine: z.string().default('auto'),
   /** Engine workers: one per core or GPU that this trainer may use. */
   workers: z.int().min(1).max(64).default(1),
+  /** Interval of heartbeats; must be the coordinators' own. All other intervals derive from it. */
+  heartbeatMs: z.int().min(50).max(30_000).default(500),
   /** Folder of the shard cache. */
   cacheDir: z.string().min(1),
   cacheBytes: z.int().min(1 << 20).default(4 * 2 ** 30),
   /** Health and metrics listener; 0 lets the system choose a port, loopback unless a token is set. */
   host: z.string().default('127.0.0.1'),
+  /** Bearer token of `/metrics`; required unless `host` is a loopback address. */
+  token: z.string().min(16).optional(),
   metricsPort: z.int().min(0).max(65_535).default(0),
   logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info'),
 });

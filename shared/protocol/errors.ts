@@ -69,7 +69,19 @@ export const errorRegistry = {
     'The folder holds a run of the same name with another configuration.',
     'Choose another name in the run file, or another folder with --dir.',
   ),
-  THAW_RUN_NOT_FOUND: entry(404, 'The object store has no run of this name.', 'Check the name of the run and the address of the object store.'),
+  THAW_REQUEST_INVALID: entry(
+    400,
+    'A request has a field that is wrong or missing.',
+    'Correct the field named in the message; /openapi.json describes requests.',
+  ),
+  THAW_NOT_FOUND: entry(404, 'There is nothing at this address.', 'Check the address.'),
+  THAW_TOO_MANY_WATCHERS: entry(503, 'Too many clients watch at once.', 'Close some pages, or try again later.'),
+  THAW_JOB_NOT_DONE: entry(409, 'A job ended without its images.', 'Read why in the message; send it again if that has passed.'),
+  THAW_RUN_NOT_FOUND: entry(
+    404,
+    'The object store has no run of this name.',
+    'Check the name of the run and the address of the object store.',
+  ),
   THAW_DATASET_NOT_FOUND: entry(
     404,
     'The data set of the run file is not in the object store.',

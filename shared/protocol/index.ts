@@ -9,3 +9,7 @@ export * from './subjects.js';
 export * from './timings.js';
 export * from './plan-object.js';
 export * from './sampler-messages.js';
+export * from './bulk-frame.js';
+export * from './lane-assignment.js';
+export * from './digests.js';
+export * from './errors-table.js';

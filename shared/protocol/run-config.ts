@@ -40,9 +40,15 @@ export const SuperResolutionConfigSchema = z.strictObject({
   steps: z.int().min(1).max(1024),
   /** Official `resolution_routine`: shrinking by one pixel a step, or by 2; bicubic unless it says otherwise. */
   routine: z.enum([
-    'Incremental', 'Incremental_bilinear', 'Incremental_area',
-    'Incremental_bicubic_with_blur', 'Incremental_bilinear_with_blur', 'Incremental_area_with_blur',
-    'Incremental_factor_2', 'Incremental_bilinear_factor_2', 'Incremental_area_factor_2',
+    'Incremental',
+    'Incremental_bilinear',
+    'Incremental_area',
+    'Incremental_bicubic_with_blur',
+    'Incremental_bilinear_with_blur',
+    'Incremental_area_with_blur',
+    'Incremental_factor_2',
+    'Incremental_bilinear_factor_2',
+    'Incremental_area_factor_2',
   ]),
 });
 
@@ -198,3 +204,6 @@ export type RunConfig = z.infer<typeof RunConfigSchema>;
 
 /** M, the number of lanes of a run. */
 export const laneCount = (run: RunConfig): number => run.batch.global / run.batch.micro;
+
+/** Slices of every checkpoint of a run: as many as members could write at once, within reason; at least two, so that two share the work. */
+export const checkpointSliceCount = (run: RunConfig): number => Math.min(16, Math.max(2, laneCount(run)));

@@ -1,0 +1,40 @@
+/** `thaw export`: a checkpoint's weights as plain safetensors with the official parameter names. */
+import { writeFileSync } from 'node:fs';
+import { ThawError } from '@thaw/shared/protocol';
+import { encodeSafetensors, loadGroup, newestCheckpoint, openStore, readManifest, weightsSha256, type Tensor } from '@thaw/shared/storage';
+
+export interface ExportOptions {
+  readonly storeUrl: string;
+  readonly run: string;
+  /** The newest checkpoint unless given. */
+  readonly step?: number;
+  readonly group: 'weights' | 'ema';
+  readonly out: string;
+}
+
+export interface Exported {
+  readonly file: string;
+  readonly run: string;
+  readonly step: number;
+  readonly group: string;
+  readonly tensors: number;
+  /** SHA-256 of the raw little-endian fp32 values in sorted name order. */
+  readonly sha256: string;
+}
+
+/** @throws ThawError THAW_CHECKPOINT_NOT_FOUND */
+export async function exportWeights({ storeUrl, run, step, group, out }: ExportOptions): Promise<Exported> {
+  const store = await openStore(storeUrl);
+  const stored = step === undefined ? await newestCheckpoint(store, run) : await readManifest(store, run, step);
+  if (stored === undefined) throw new ThawError('THAW_CHECKPOINT_NOT_FOUND', `Run ${run} has no checkpoint yet.`);
+  const tensors = await loadGroup(store, stored.manifest, group);
+  const floats = Object.fromEntries(
+    Object.entries(tensors).map(([name, tensor]) => {
+      if (tensor.dtype !== 'F32') throw new ThawError('THAW_CHECKPOINT_INVALID', `The tensor ${group}/${name} is not F32.`);
+      return [name, tensor];
+    }),
+  ) as Record<string, Tensor & { data: Float32Array }>;
+  const sha256 = weightsSha256(floats);
+  writeFileSync(out, encodeSafetensors(floats, { format: 'pt', run, step: String(stored.manifest.step), group }));
+  return { file: out, run, step: stored.manifest.step, group, tensors: Object.keys(floats).length, sha256 };
+}

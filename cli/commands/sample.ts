@@ -1,0 +1,79 @@
+/** `thaw sample` and `thaw restore`: jobs on the running cluster's samplers, results as PNG files. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { ThawError } from '@thaw/shared/protocol';
+import type { JobStatus } from '@thaw/sampler';
+import { anyOf, callBytes, callJson, type ApiTarget } from '../cluster/api.js';
+import type { ClusterFile } from '../cluster/cluster-file.js';
+
+export interface SampleOptions {
+  readonly count: number;
+  readonly seed: number;
+  readonly out: string;
+  readonly channel?: string;
+  readonly version?: number;
+  readonly sampler?: string;
+}
+
+export interface Drawn {
+  readonly job: string;
+  readonly run: string;
+  readonly version: number;
+  readonly seed: number;
+  readonly testIndices: (number | undefined)[];
+  readonly files: string[];
+}
+
+const samplersOf = (cluster: Pick<ClusterFile, 'samplers' | 'token'>): ApiTarget[] => cluster.samplers.map(({ url }) => ({ url, token: cluster.token }));
+
+async function finishJob(targets: readonly ApiTarget[], request: Record<string, unknown>): Promise<JobStatus> {
+  let status = await anyOf(targets, (target) => callJson<JobStatus>(target, '/v1/jobs', { json: request }));
+  while (status.state === 'running')
+    status = await anyOf(targets, (target) => callJson<JobStatus>(target, `/v1/jobs/${status.id}?waitMs=10000`, { timeoutMs: 30_000 }));
+  if (status.state !== 'done')
+    throw new ThawError('THAW_JOB_NOT_DONE', `The job ${status.id} is ${status.state}: ${status.message ?? 'no reason was given'}`);
+  return status;
+}
+
+/** Degrades held-out test images chosen by the seed, restores them, and writes `sample-<n>.png` into a folder. */
+export async function drawSamples(cluster: Pick<ClusterFile, 'samplers' | 'token'>, options: SampleOptions): Promise<Drawn> {
+  const { out, ...request } = options;
+  const targets = samplersOf(cluster);
+  const status = await finishJob(targets, { mode: 'sample', ...defined(request) });
+  const folder = resolve(out);
+  mkdirSync(folder, { recursive: true });
+  const files: string[] = [];
+  for (const { row } of status.rows) {
+    const file = join(folder, `sample-${row}.png`);
+    writeFileSync(file, await anyOf(targets, (target) => callBytes(target, `/v1/jobs/${status.id}/images/${row}.png`)));
+    files.push(file);
+  }
+  return { job: status.id, run: status.run, version: status.version, seed: status.seed, testIndices: status.rows.map(({ testIndex }) => testIndex), files };
+}
+
+export interface RestoreOptions {
+  readonly out: string;
+  readonly channel?: string;
+  readonly version?: number;
+  readonly sampler?: string;
+  readonly severity?: number;
+  readonly degrade?: boolean;
+}
+
+/** Restores one image file; with `degrade` the file is a clean image and is degraded first. */
+export async function restoreImage(cluster: Pick<ClusterFile, 'samplers' | 'token'>, file: string, options: RestoreOptions): Promise<{ job: string; version: number; file: string }> {
+  const { out, ...request } = options;
+  let image: Buffer;
+  try {
+    image = readFileSync(file);
+  } catch (cause) {
+    throw new ThawError('THAW_IMAGE_INVALID', `The file ${file} cannot be read: ${(cause as Error).message}`, { cause });
+  }
+  const targets = samplersOf(cluster);
+  const status = await finishJob(targets, { mode: 'restore', image: image.toString('base64'), ...defined(request) });
+  mkdirSync(dirname(resolve(out)), { recursive: true });
+  writeFileSync(out, await anyOf(targets, (target) => callBytes(target, `/v1/jobs/${status.id}/images/0.png`)));
+  return { job: status.id, version: status.version, file: resolve(out) };
+}
+
+const defined = (fields: object): Record<string, unknown> => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));

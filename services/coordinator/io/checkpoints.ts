@@ -1,0 +1,113 @@
+/** Committing manifests and listing what is stored: checkpoints, channels, evaluations, loss history. */
+import { EvaluateResultSchema, type EvaluateResult, type StateHead } from '@thaw/shared/protocol';
+import type { Clock } from '@thaw/shared/runtime';
+import {
+  assembleState,
+  commitManifest,
+  decodeSlice,
+  floatsOf,
+  getBlob,
+  listChannels,
+  listCheckpoints,
+  readHead,
+  readManifest,
+  weightsSha256,
+  type CheckpointRef,
+  type ObjectStore,
+  type SliceRecord,
+  type StoredRun,
+} from '@thaw/shared/storage';
+import type { CoordinatorEffect } from '../lead/index.js';
+import type { Status, StepPoint } from '../views/status.js';
+
+export interface CommitContext {
+  readonly store: ObjectStore;
+  readonly run: StoredRun;
+  readonly dataset: { readonly name: string; readonly sha256: string };
+  readonly parent: CheckpointRef | null;
+  readonly clock: Clock;
+}
+
+/** Verifies every slice, hashes the weights and writes the manifest (put if absent). */
+export async function commitCheckpoint(context: CommitContext, effect: Extract<CoordinatorEffect, { kind: 'commitManifest' }>): Promise<void> {
+  const { store, run, dataset, parent, clock } = context;
+  const records: SliceRecord[] = effect.slices.map(({ slice, sha256, bytes }) => ({ index: slice, sha256, bytes }));
+  const slices = await Promise.all(records.map(async ({ sha256 }) => decodeSlice(await getBlob(store, sha256))));
+  const state = assembleState(slices);
+  assertHead(effect.head, state);
+  await commitManifest(
+    store,
+    {
+      run: run.config.name,
+      step: effect.head.step,
+      parent,
+      configSha256: run.configSha256,
+      dataset,
+      fingerprint: effect.fingerprint,
+      createdMs: clock.wallTimeMs(),
+      weightsSha256: weightsSha256(floatsOf(state.tensors, 'weights')),
+    },
+    records,
+  );
+}
+
+function assertHead(head: StateHead, state: { step: number; historyDigest: string }): void {
+  if (state.step !== head.step || state.historyDigest !== head.historyDigest)
+    throw new Error(`The slices are of step ${state.step}, history ${state.historyDigest}; step ${head.step}, history ${head.historyDigest} was to be committed.`);
+}
+
+/** The newest checkpoints, newest first. */
+export async function checkpointViews(store: ObjectStore, run: string, limit = 50): Promise<Status['checkpoints']> {
+  const listed = (await listCheckpoints(store, run)).slice(-limit).reverse();
+  return Promise.all(
+    listed.map(async ({ step }) => {
+      const { manifest } = await readManifest(store, run, step);
+      return { step, weightsSha256: manifest.weightsSha256 ?? '', createdMs: manifest.createdMs };
+    }),
+  );
+}
+
+export async function channelViews(store: ObjectStore): Promise<Status['channels']> {
+  const heads = await Promise.all((await listChannels(store)).map((name) => readHead(store, name)));
+  return heads.flatMap((head) =>
+    head?.serving == null
+      ? []
+      : [{ name: head.channel, run: head.serving.run, step: head.serving.step, seq: head.newest.record.seq, action: head.newest.record.action, sha256: head.newest.sha256 }],
+  );
+}
+
+const evaluationPrefix = (run: string): string => `runs/${run}/evaluations/`;
+export const evaluationPicture = (run: string, step: number): string => `${evaluationPrefix(run)}${String(step).padStart(8, '0')}.png`;
+
+/** Evaluations that samplers have stored; one that cannot be read is left out. */
+export async function storedEvaluations(store: ObjectStore, run: string): Promise<EvaluateResult[]> {
+  const found: EvaluateResult[] = [];
+  for await (const { key } of store.list(evaluationPrefix(run))) {
+    if (!key.endsWith('.json')) continue;
+    const object = await store.get(key);
+    if (object === undefined) continue;
+    const parsed = EvaluateResultSchema.safeParse(JSON.parse(new TextDecoder().decode(object.bytes)));
+    if (parsed.success) found.push(parsed.data);
+  }
+  return found;
+}
+
+const historyPrefix = (run: string): string => `runs/${run}/history/`;
+
+/** Stores the points up to a checkpoint, so that a resumed run shows its whole curve. A cache: losing it loses a picture. */
+export async function storeHistory(store: ObjectStore, run: string, throughStep: number, points: readonly StepPoint[]): Promise<void> {
+  const bytes = new TextEncoder().encode(JSON.stringify(points.map(({ step, loss, imagesPerSecond }) => [step, loss, imagesPerSecond])));
+  await store.put(`${historyPrefix(run)}${String(throughStep).padStart(10, '0')}.json`, bytes);
+}
+
+/** All points below `beforeStep`, each step once, in order. */
+export async function loadHistory(store: ObjectStore, run: string, beforeStep: number): Promise<StepPoint[]> {
+  const byStep = new Map<number, StepPoint>();
+  for await (const { key } of store.list(historyPrefix(run))) {
+    const object = await store.get(key);
+    if (object === undefined) continue;
+    for (const [step, loss, imagesPerSecond] of JSON.parse(new TextDecoder().decode(object.bytes)) as [number, number | null, number | null][])
+      if (step < beforeStep) byStep.set(step, { step, loss, imagesPerSecond });
+  }
+  return [...byStep.values()].sort((a, b) => a.step - b.step);
+}

@@ -1,0 +1,201 @@
+/** The coordinator process: leads the run, or stands by; serves the page and the API. */
+import { fileURLToPath } from 'node:url';
+import { leasesFor, loadManifest, stepsPerEpoch, trainSchedule, type DatasetManifest, type SampleOrder } from '@thaw/shared/data';
+import { checkpointSliceCount, deriveTimings, laneCount, ThawError, type RunConfig } from '@thaw/shared/protocol';
+import { attachSignals, createLogger, Health, Lifecycle, loadConfig, Metrics, randomHex, startOperationsServer, systemClock, systemEntropy, watchEventLoop } from '@thaw/shared/runtime';
+import { loadRun, newestCheckpoint, openStore, recordSigner, type CheckpointRef } from '@thaw/shared/storage';
+import { connectControl, watchDisconnects } from '@thaw/shared/transport';
+import { CoordinatorConfigSchema } from './config.js';
+import { channelViews, checkpointViews, commitCheckpoint, loadHistory, storedEvaluations, storeHistory } from './io/checkpoints.js';
+import { openHttpDoor, type HttpDoor } from './io/http.js';
+import { Promotion } from './io/promotion.js';
+import { CoordinatorShell } from './io/shell.js';
+import { createCoordinator, type CoordinatorEffect, type CoordinatorOptions } from './lead/index.js';
+import { RunView } from './views/run-view.js';
+import type { StepPoint } from './views/status.js';
+
+const refreshMs = 1000;
+const broadcastMs = 250;
+
+/** Leases from a step to the end of the following epoch. */
+function leaseWindow(manifest: DatasetManifest, order: SampleOrder): CoordinatorOptions['leasesFor'] {
+  const epochSteps = stepsPerEpoch(trainSchedule(manifest, order));
+  return (lanes, fromStep, generation) => ({
+    throughStep: (Math.floor(fromStep / epochSteps) + 2) * epochSteps,
+    leases: leasesFor({ manifest, order, lanes, fromStep, generation }),
+  });
+}
+
+const orderOf = (run: RunConfig): SampleOrder => ({ seed: run.seed, laneCount: laneCount(run), microBatch: run.batch.micro });
+
+async function main(): Promise<void> {
+  const config = loadConfig({ schema: CoordinatorConfigSchema, env: process.env });
+  const clock = systemClock;
+  const id = `${config.name}-${randomHex(systemEntropy, 4)}`;
+  const logger = createLogger({ service: 'coordinator', level: config.logLevel, fields: { coordinator: id } });
+  const lifecycle = new Lifecycle({ clock, logger, deadlineMs: 8000, exit: (code) => process.exit(code) });
+  attachSignals(lifecycle);
+  process.on('disconnect', () => void lifecycle.stop('the supervisor is gone'));
+
+  const store = await openStore(config.storeUrl);
+  const stored = await loadRun(store, config.run);
+  const { config: run, targetSteps } = stored;
+  const manifest = await loadManifest(store, run.data.dataset);
+  const order = orderOf(run);
+  const newest = await newestCheckpoint(store, run.name, (problem, step) => logger.error('A checkpoint cannot be read', { step, problem: problem.message }));
+  const parent: CheckpointRef | null = newest === undefined ? null : { run: run.name, step: newest.manifest.step, manifestSha256: newest.manifestSha256 };
+  const committedStep = newest?.manifest.step ?? null;
+
+  const view = new RunView(
+    { run: run.name, steps: targetSteps, laneCount: order.laneCount, globalBatch: run.batch.global, stepsPerEpoch: stepsPerEpoch(trainSchedule(manifest, order)) },
+    await loadHistory(store, run.name, committedStep ?? 0),
+  );
+  view.startAt(committedStep ?? 0);
+  for (const result of await storedEvaluations(store, run.name)) view.evaluated(result);
+
+  const metrics = new Metrics({ service: 'coordinator' });
+  const health = new Health();
+  lifecycle.onStop('event loop watch', watchEventLoop(health));
+  const operations = await startOperationsServer({ host: config.host, port: config.metricsPort, token: config.token, health, metrics, clock });
+  lifecycle.onStop('metrics listener', () => operations.close());
+  const stepGauge = metrics.gauge('coordinator_step', { help: 'Committed optimizer steps of the run.' });
+  const memberGauge = metrics.gauge('coordinator_members', { help: 'Trainers that compute lanes.' });
+  const lossGauge = metrics.gauge('coordinator_loss', { help: 'Loss of the newest step.' });
+
+  const credentials = { token: config.natsToken, user: config.natsUser, pass: config.natsPassword };
+  const control = await connectControl(config.natsUrl, { name: id, ...credentials, onError: (err) => logger.warn('Link error', { err }) });
+  lifecycle.onStop('control link', () => control.close());
+
+  let door: HttpDoor | undefined;
+  let fresh: StepPoint[] = [];
+  const refresh = async (): Promise<void> => {
+    view.checkpointsListed(await checkpointViews(store, run.name));
+    view.channelsListed(await channelViews(store));
+  };
+  const refreshSoon = (): void => void refresh().catch((err: unknown) => logger.warn('The store could not be listed', { err }));
+  await refresh();
+  const signer = config.auditKey === undefined ? undefined : recordSigner(config.auditKey);
+  const promotion = new Promotion({
+    run: run.name,
+    channel: config.channel,
+    store,
+    control,
+    clock,
+    logger,
+    signer,
+    evaluationImages: config.evaluationImages,
+    onMoved: refreshSoon,
+    onEvaluated: (result) => view.evaluated(result),
+  });
+  let unsaved: StepPoint[] = [];
+  const saveHistory = async (step: number): Promise<void> => {
+    const points = unsaved;
+    unsaved = [];
+    await storeHistory(store, run.name, step, points).catch((err: unknown) => logger.warn('The loss history could not be stored', { err }));
+  };
+  const onEffect = (effect: CoordinatorEffect): void => {
+    switch (effect.kind) {
+      case 'lead':
+        view.leads(true);
+        view.planChanged(effect.plan);
+        if (committedStep !== null) promotion.committed(committedStep);
+        return;
+      case 'stepDown':
+        return view.leads(false);
+      case 'planChanged':
+        memberGauge.set(effect.plan.members.length);
+        return view.planChanged(effect.plan);
+      case 'stepKnown': {
+        const skipped = effect.result.skippedLanes.length > 0;
+        const point = view.stepKnown(effect.result.step, effect.loss, skipped, clock.nowMs());
+        if (point === undefined) return;
+        fresh.push(point);
+        unsaved.push(point);
+        stepGauge.set(effect.result.step + 1);
+        if (!skipped) lossGauge.set(effect.loss);
+        return;
+      }
+      case 'checkpointCommitted':
+        promotion.committed(effect.step);
+        void saveHistory(effect.step);
+        return refreshSoon();
+      case 'finished':
+        return view.ended('finished', `all ${effect.step} steps are done`);
+      case 'halted':
+        return view.ended('halted', effect.reason);
+      default:
+        return;
+    }
+  };
+  const machine = createCoordinator({
+    run: run.name,
+    id,
+    laneCount: order.laneCount,
+    steps: targetSteps,
+    sliceCount: checkpointSliceCount(run),
+    committedStep,
+    timings: deriveTimings(config.heartbeatMs),
+    leasesFor: leaseWindow(manifest, order),
+  });
+  const shell = new CoordinatorShell({
+    run: run.name,
+    machine,
+    control,
+    store,
+    clock,
+    logger,
+    heartbeatMs: config.heartbeatMs,
+    commitManifest: (effect) =>
+      commitCheckpoint({ store, run: stored, dataset: { name: manifest.name, sha256: manifest.contentSha256 }, parent, clock }, effect),
+    onEffect,
+  });
+  const trainers = () => machine.trainers();
+  door = await openHttpDoor({
+    host: config.host,
+    port: config.port,
+    ...(config.token === undefined ? {} : { token: config.token }),
+    allowedHosts: config.allowedHosts,
+    allowedOrigins: config.allowedOrigins,
+    run: run.name,
+    store,
+    clock,
+    health,
+    logger,
+    signer,
+    pageDir: fileURLToPath(new URL('../page', import.meta.url)),
+    status: () => view.status(trainers(), clock.nowMs()),
+    points: () => view.points,
+    onMoved: refreshSoon,
+  });
+  lifecycle.onStop('HTTP door', () => door?.close());
+  if (config.natsSystemUser !== undefined)
+    lifecycle.onStop(
+      'disconnect notices',
+      await watchDisconnects(config.natsUrl, { user: config.natsSystemUser, pass: config.natsSystemPassword }, ({ clientName }) =>
+        shell.dispatch({ kind: 'disconnected', id: clientName }),
+      ),
+    );
+  const broadcast = (): void => {
+    if (lifecycle.stopping.aborted) return;
+    door?.broadcast(fresh);
+    fresh = [];
+    clock.setTimer(broadcastMs, broadcast);
+  };
+  const relist = (): void => {
+    if (lifecycle.stopping.aborted) return;
+    refreshSoon();
+    clock.setTimer(refreshMs, relist);
+  };
+  broadcast();
+  relist();
+  lifecycle.onStop('promotion', () => promotion.stop());
+  lifecycle.onStop('lead', () => shell.release(2000));
+  shell.start();
+  process.stdout.write(`${JSON.stringify({ listening: door.url, id, metrics: operations.url })}\n`);
+}
+
+main().catch((error: unknown) => {
+  const text = error instanceof ThawError ? `${error.code}: ${error.message} ${error.cure}` : (error as Error).stack;
+  process.stderr.write(`${text}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,68 @@
+/** Computes lanes on an engine: images, draws and weights in; loss and gradients out. */
+import { degradationOf, tableInputs, trainingInputs, trainingProgram, type Degradation } from '@thaw/shared/diffusion';
+import { openEngine, probeFingerprint, type Compiled, type Engine, type EngineKind, type Fingerprint, type StoredWeight } from '@thaw/shared/engine';
+import type { RunConfig } from '@thaw/shared/protocol';
+
+export interface LaneResult {
+  /** Mean loss of the lane. */
+  readonly loss: number;
+  /** By weight name, flat, in stored order; the caller owns them. */
+  readonly gradients: Readonly<Record<string, Float32Array>>;
+}
+
+export class LaneEngine {
+  readonly engine: Engine;
+  readonly degradation: Degradation;
+  readonly #run: RunConfig;
+  readonly #program: Compiled;
+  readonly #tables: Readonly<Record<string, Float32Array>>;
+
+  private constructor(run: RunConfig, engine: Engine, program: Compiled, degradation: Degradation) {
+    this.#run = run;
+    this.engine = engine;
+    this.#program = program;
+    this.degradation = degradation;
+    this.#tables = tableInputs(degradation);
+  }
+
+  /** Traces and compiles the run's training step. @throws ThawError THAW_ENGINE_UNAVAILABLE */
+  static async open(run: RunConfig, kind: EngineKind | 'auto', workers: number): Promise<LaneEngine> {
+    const engine = await openEngine({ kind, workers });
+    const degradation = degradationOf(run);
+    const program = await engine.load(trainingProgram(run, run.batch.micro, degradation));
+    return new LaneEngine(run, engine, program, degradation);
+  }
+
+  /** How the trained state keeps each weight: the order that the compiled graph wants. */
+  get weights(): readonly StoredWeight[] {
+    return this.#program.weights;
+  }
+
+  /** Names the engine and measures it on the run's own training step. @throws ThawError THAW_ENGINE_NOT_DETERMINISTIC */
+  fingerprint(): Promise<Fingerprint> {
+    const { steps } = this.degradation;
+    return probeFingerprint(this.engine, [
+      {
+        compiled: this.#program,
+        probeInput: (name, size, stream) =>
+          name === 'severity' ? Int32Array.from({ length: size }, () => 1 + stream.below(steps)) : this.#tables[name],
+      },
+    ]);
+  }
+
+  /**
+   * @param images uint8 [micro, H, W, C] of the lane at this step, in order
+   * @param weights by name, stored order; must not change until the result is in
+   */
+  async compute(step: number, lane: number, images: Uint8Array, weights: Readonly<Record<string, Float32Array>>, signal: AbortSignal): Promise<LaneResult> {
+    const inputs = { ...trainingInputs(this.#run, this.degradation, step, lane, images), ...this.#tables };
+    const outputs = await this.#program.run({ weights, inputs, signal });
+    const gradients: Record<string, Float32Array> = {};
+    for (const { name } of this.#program.weights) gradients[name] = outputs[`grad/${name}`] as Float32Array;
+    return { loss: (outputs.loss as Float32Array)[0]!, gradients };
+  }
+
+  async close(): Promise<void> {
+    await this.engine.close();
+  }
+}

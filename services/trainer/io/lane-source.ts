@@ -1,0 +1,53 @@
+/** Samples for the lane runner: waits until a lease covers the lane, then reads through the leased shards. */
+import type { LeasedShards } from '@thaw/shared/data';
+import { ThawError, type LeaseMessage, type RunConfig } from '@thaw/shared/protocol';
+
+export class LaneSource {
+  readonly #shards: LeasedShards;
+  readonly #imageBytes: number;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(shards: LeasedShards, run: RunConfig) {
+    this.#shards = shards;
+    this.#imageBytes = run.data.size * run.data.size * run.data.channels;
+  }
+
+  /** Takes leases and lets lanes go on that waited for them. */
+  hold(leases: readonly LeaseMessage[]): void {
+    const generation = Math.max(...leases.map((lease) => lease.generation));
+    if (leases.length > 0) this.#shards.grant(generation, leases);
+    for (const wake of [...this.#waiting]) wake();
+  }
+
+  /** Steps below `step` will not be read again. */
+  forget(step: number): void {
+    this.#shards.forgetBefore(step);
+  }
+
+  /**
+   * The images of a lane's micro-batch, uint8 [micro, H, W, C], as soon as a lease covers it.
+   * @throws ThawError THAW_DATA_CORRUPT, or what the store throws; rejects with the signal's reason when aborted
+   */
+  async images(lane: number, step: number, signal: AbortSignal): Promise<Uint8Array> {
+    while (!this.#shards.holds(lane, step)) await this.#nextLease(signal);
+    const { images, imageShape } = await this.#shards.read(lane, step);
+    signal.throwIfAborted();
+    if (images.length % this.#imageBytes !== 0)
+      throw new ThawError('THAW_DATA_INVALID', `The data set has images of ${imageShape.join(' x ')}, which the run file does not expect.`);
+    return images;
+  }
+
+  #nextLease(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const done = (): void => {
+        this.#waiting.delete(done);
+        signal.removeEventListener('abort', done);
+        if (signal.aborted) reject(signal.reason as Error);
+        else resolve();
+      };
+      this.#waiting.add(done);
+      signal.addEventListener('abort', done);
+      if (signal.aborted) done();
+    });
+  }
+}

@@ -1,0 +1,150 @@
+/** The trainer process: configuration from the environment, then the machine in its shell until it has left the run. */
+import { LeasedShards, ShardCache, loadManifest, stepsPerEpoch, trainSchedule } from '@thaw/shared/data';
+import type { EngineKind } from '@thaw/shared/engine';
+import { unetWeightSpecs } from '@thaw/shared/model';
+import { checkpointSliceCount, deriveTimings, laneCount, ThawError } from '@thaw/shared/protocol';
+import {
+  attachSignals,
+  createLogger,
+  Health,
+  Lifecycle,
+  loadConfig,
+  Metrics,
+  Progress,
+  randomHex,
+  startOperationsServer,
+  systemClock,
+  systemEntropy,
+  watchEventLoop,
+} from '@thaw/shared/runtime';
+import { loadRun, openStore } from '@thaw/shared/storage';
+import { connectBulk, connectControl } from '@thaw/shared/transport';
+import { TrainerConfigSchema } from './config.js';
+import { CheckpointCopy } from './io/checkpoint-copy.js';
+import { TrainerGauges } from './io/gauges.js';
+import { LaneEngine } from './io/lane-engine.js';
+import { LaneRunner } from './io/lane-runner.js';
+import { LaneSource } from './io/lane-source.js';
+import { TrainerShell } from './io/shell.js';
+import { loadNewestState } from './io/state-loader.js';
+import { allocateArrays, weightViews, type StateLayout } from './state/official-order.js';
+import { createTrainer } from './member/index.js';
+import { createLayout } from './reduce/index.js';
+
+/** A trainer without a step for so long is reported as not ready. */
+const stepLimitMs = 10 * 60_000;
+
+async function main(): Promise<void> {
+  const config = loadConfig({ schema: TrainerConfigSchema, env: process.env });
+  const clock = systemClock;
+  const id = `${config.name}-${randomHex(systemEntropy, 4)}`;
+  const logger = createLogger({ service: 'trainer', level: config.logLevel, fields: { trainer: id } });
+  const lifecycle = new Lifecycle({ clock, logger, deadlineMs: 8000, exit: (code) => process.exit(code) });
+  attachSignals(lifecycle);
+  process.on('disconnect', () => void lifecycle.stop('the supervisor is gone'));
+
+  const store = await openStore(config.storeUrl);
+  const { config: run, targetSteps } = await loadRun(store, config.run);
+  const manifest = await loadManifest(store, run.data.dataset);
+  const lanes = laneCount(run);
+  const metrics = new Metrics({ service: 'trainer' });
+  const health = new Health();
+  lifecycle.onStop('event loop watch', watchEventLoop(health));
+  const progress = new Progress({ what: 'No step was applied', limitMs: stepLimitMs, nowMs: clock.nowMs() });
+  health.register('steps', 'ready', progress.check);
+  const operations = await startOperationsServer({ host: config.host, port: config.metricsPort, token: config.token, health, metrics, clock });
+  lifecycle.onStop('health listener', () => operations.close());
+
+  const engine = await LaneEngine.open(run, config.engine as EngineKind | 'auto', config.workers);
+  lifecycle.onStop('engine', () => engine.close());
+  const fingerprint = await engine.fingerprint();
+  const { reason, kind } = engine.engine.describe();
+  logger.info('Engine ready', { engine: kind, reason, fingerprint: fingerprint.sha256, ...fingerprint.fields });
+
+  const layout = createLayout(engine.weights, lanes);
+  const schedule = trainSchedule(manifest, { seed: run.seed, laneCount: lanes, microBatch: run.batch.micro });
+  const state: StateLayout = {
+    layout,
+    weights: engine.weights,
+    specs: unetWeightSpecs(run.network, run.data.channels),
+    stepsPerEpoch: stepsPerEpoch(schedule),
+  };
+  const arrays = allocateArrays(layout);
+  const credentials = { token: config.natsToken, user: config.natsUser, pass: config.natsPassword };
+  const onError = (error: unknown): void => logger.warn('Link error', { err: error });
+  const control = await connectControl(config.natsUrl, { name: id, ...credentials, onError });
+  const bulk = await connectBulk(config.natsUrl, { name: `${id}-bulk`, ...credentials, onError });
+  lifecycle.onStop('links', async () => {
+    await bulk.flush();
+    await Promise.all([bulk.close(), control.close()]);
+  });
+
+  const source = new LaneSource(
+    new LeasedShards({
+      store,
+      manifest,
+      seed: run.seed,
+      microBatch: run.batch.micro,
+      cache: await ShardCache.open({ folder: config.cacheDir, maxBytes: config.cacheBytes }),
+      logger,
+    }),
+    run,
+  );
+  let left: (code: number) => void = () => {};
+  const ended = new Promise<number>((resolve) => (left = resolve));
+  const machine = createTrainer({
+    run: run.name,
+    id,
+    fingerprint: fingerprint.sha256,
+    layout,
+    laneCount: lanes,
+    steps: targetSteps,
+    optimizer: run.optimizer,
+    ema: run.ema,
+    maxSkippedSteps: run.maxSkippedSteps,
+    checkpointEverySteps: run.checkpoint.everySteps,
+    timings: deriveTimings(config.heartbeatMs),
+    arrays,
+  });
+  const shell = new TrainerShell({
+    run: run.name,
+    id,
+    machine,
+    arrays,
+    control,
+    bulk,
+    store,
+    source,
+    checkpoint: new CheckpointCopy(store, state, checkpointSliceCount(run)),
+    loadState: () => loadNewestState(store, run, state, logger),
+    clock,
+    logger,
+    gauges: new TrainerGauges(metrics, clock, progress),
+    heartbeatMs: config.heartbeatMs,
+    onEnd: (code, why) => {
+      left(code);
+      void lifecycle.stop(why, code);
+    },
+  });
+  lifecycle.onStop('leave the run', async () => {
+    shell.dispatch({ kind: 'leave' });
+    await ended;
+  });
+  shell.start(
+    new LaneRunner({
+      engine,
+      layout,
+      source,
+      weights: weightViews(state, arrays.weights),
+      nowMs: () => clock.nowMs(),
+      dispatch: (event) => shell.dispatch(event),
+    }),
+  );
+  process.stdout.write(`${JSON.stringify({ listening: operations.url, id, engine: kind, fingerprint: fingerprint.sha256 })}\n`);
+}
+
+main().catch((error: unknown) => {
+  const text = error instanceof ThawError ? `${error.code}: ${error.message} ${error.cure}` : (error as Error).stack;
+  process.stderr.write(`${text}\n`);
+  process.exit(1);
+});

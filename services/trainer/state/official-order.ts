@@ -1,0 +1,101 @@
+/** Between the flat training arrays (the engine's stored order) and the tensors of a checkpoint (official names, order and shapes). */
+import { fromStored, toStored, type StoredWeight } from '@thaw/shared/engine';
+import { fromOfficial, toOfficial, type ParameterSpec } from '@thaw/shared/model';
+import { ThawError, type StateHead } from '@thaw/shared/protocol';
+import type { RunState, StateGroup, StateScalars, StateTensor } from '@thaw/shared/storage';
+import type { TrainingArrays } from '../member/events.js';
+import type { Layout } from '../reduce/index.js';
+
+export interface StateLayout {
+  readonly layout: Layout;
+  /** In the order of `layout.tensors`. */
+  readonly weights: readonly StoredWeight[];
+  readonly specs: Readonly<Record<string, ParameterSpec>>;
+  /** Steps of one epoch, for the epoch cursor. */
+  readonly stepsPerEpoch: number;
+}
+
+const floatGroups = [
+  ['weights', 'weights'],
+  ['ema', 'ema'],
+  ['adam.m', 'firstMoment'],
+  ['adam.v', 'secondMoment'],
+] as const satisfies readonly (readonly [StateGroup, keyof TrainingArrays])[];
+
+/** New arrays of the right sizes; shared memory, so that engine workers read the weights in place. */
+export function allocateArrays(layout: Layout): TrainingArrays {
+  const floats = (): Float32Array => new Float32Array(new SharedArrayBuffer(4 * layout.valueCount));
+  return {
+    weights: floats(),
+    ema: floats(),
+    firstMoment: floats(),
+    secondMoment: floats(),
+    exponents: new Int8Array(new SharedArrayBuffer(layout.blockCount)),
+  };
+}
+
+export function copyArrays(from: TrainingArrays, into: TrainingArrays): void {
+  for (const name of ['weights', 'ema', 'firstMoment', 'secondMoment'] as const) into[name].set(from[name]);
+  into.exponents.set(from.exponents);
+}
+
+/** Views on the flat weights by name, for an engine call. */
+export function weightViews({ layout }: StateLayout, flat: Float32Array): Record<string, Float32Array> {
+  return Object.fromEntries(layout.tensors.map(({ name, offset, size }) => [name, flat.subarray(offset, offset + size)]));
+}
+
+export function scalarsOf(head: StateHead, stepsPerEpoch: number): StateScalars {
+  const { step, beta1Product, beta2Product, historyDigest, skippedInARow } = head;
+  const epoch = Math.floor(step / stepsPerEpoch);
+  return { step, epoch, stepOfEpoch: step - epoch * stepsPerEpoch, beta1Product, beta2Product, historyDigest, skippedInARow };
+}
+
+/** The state of a boundary as a checkpoint stores it. Copies everything but the exponents. */
+export function toRunState(state: StateLayout, head: StateHead, arrays: TrainingArrays): RunState {
+  const tensors: Record<string, StateTensor> = {};
+  state.layout.tensors.forEach((place, i) => {
+    const stored = state.weights[i]!;
+    const spec = state.specs[place.name]!;
+    for (const [group, field] of floatGroups) {
+      const flat = arrays[field].subarray(place.offset, place.offset + place.size);
+      tensors[`${group}/${place.name}`] = { dtype: 'F32', shape: spec.officialShape, data: toOfficial(spec, fromStored(stored, flat)) };
+    }
+    const exponents = arrays.exponents.slice(place.firstBlock, place.firstBlock + place.blockCount);
+    tensors[`exponents/${place.name}`] = { dtype: 'I8', shape: [place.blockCount], data: exponents };
+  });
+  return { ...scalarsOf(head, state.stepsPerEpoch), tensors };
+}
+
+/**
+ * Fills `arrays` from a checkpoint and returns its head.
+ * @throws ThawError THAW_CHECKPOINT_INVALID when a tensor is missing or of another size than the run's network has
+ */
+export function fromRunState(state: StateLayout, run: RunState, arrays: TrainingArrays): StateHead {
+  const take = (group: StateGroup, name: string, length: number): StateTensor['data'] => {
+    const tensor = run.tensors[`${group}/${name}`];
+    if (tensor === undefined || tensor.data.length !== length)
+      throw new ThawError(
+        'THAW_CHECKPOINT_INVALID',
+        `The checkpoint of step ${run.step} has ${tensor === undefined ? 'no tensor' : `${tensor.data.length} values in`} ${group}/${name}; the network needs ${length}.`,
+      );
+    return tensor.data;
+  };
+  state.layout.tensors.forEach((place, i) => {
+    for (const [group, field] of floatGroups) {
+      const official = take(group, place.name, place.size) as Float32Array;
+      arrays[field].set(toStored(state.weights[i]!, fromOfficial(state.specs[place.name]!, official)), place.offset);
+    }
+    arrays.exponents.set(take('exponents', place.name, place.blockCount), place.firstBlock);
+  });
+  const { step, beta1Product, beta2Product, historyDigest, skippedInARow } = run;
+  return { step, beta1Product, beta2Product, historyDigest, skippedInARow };
+}
+
+/** Fills `arrays` with the state before step 0: the given initial weights (model layout), EMA equal to them, moments zero. */
+export function fillInitialState(state: StateLayout, initial: Readonly<Record<string, Float32Array>>, lowestExponent: number, arrays: TrainingArrays): void {
+  state.layout.tensors.forEach((place, i) => arrays.weights.set(toStored(state.weights[i]!, initial[place.name]!), place.offset));
+  arrays.ema.set(arrays.weights);
+  arrays.firstMoment.fill(0);
+  arrays.secondMoment.fill(0);
+  arrays.exponents.fill(lowestExponent);
+}

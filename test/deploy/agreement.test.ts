@@ -1,0 +1,144 @@
+/** Every variable, port, probe and secret of the manifests exists in the code's schemas, and the reverse. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { CoordinatorConfigSchema } from '@thaw/coordinator';
+import { SamplerConfigSchema } from '@thaw/sampler';
+import { TrainerConfigSchema } from '@thaw/trainer';
+import { expect, test } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+
+const base = fileURLToPath(new URL('../../deploy/k8s/base/', import.meta.url));
+const docker = fileURLToPath(new URL('../../deploy/docker/', import.meta.url));
+
+interface Container {
+  name: string;
+  image: string;
+  env?: { name: string; value?: string; valueFrom?: { secretKeyRef?: { name: string; key: string; optional?: boolean } } }[];
+  envFrom?: { configMapRef?: { name: string }; secretRef?: { name: string } }[];
+  ports?: { name: string; containerPort: number }[];
+  securityContext?: Record<string, unknown>;
+  [probe: string]: unknown;
+}
+interface Manifest {
+  kind: string;
+  metadata: { name: string };
+  spec?: {
+    template?: { spec: { containers: Container[]; automountServiceAccountToken?: boolean; securityContext?: Record<string, unknown> } };
+    ports?: { name: string; targetPort: string }[];
+    selector?: Record<string, string>;
+  };
+}
+
+const manifests: Manifest[] = readdirSync(base)
+  .filter((file) => file.endsWith('.yaml') && file !== 'kustomization.yaml')
+  .flatMap((file) => parseAllDocuments(readFileSync(join(base, file), 'utf8')).map((document) => document.toJS() as Manifest));
+const kustomization = parseAllDocuments(readFileSync(join(base, 'kustomization.yaml'), 'utf8'))[0]!.toJS() as {
+  resources: string[];
+  configMapGenerator: { name: string; literals: string[] }[];
+};
+const shared = kustomization.configMapGenerator.flatMap(({ literals }) => literals.map((literal) => literal.split('=')[0]!));
+
+const services = {
+  coordinator: CoordinatorConfigSchema,
+  trainer: TrainerConfigSchema,
+  sampler: SamplerConfigSchema,
+} as const;
+const variableOf = (field: string): string => `THAW_${field.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+const workload = (name: string): Manifest =>
+  manifests.find((manifest) => manifest.metadata.name === name && manifest.spec?.template !== undefined)!;
+const containerOf = (name: string): Container => workload(name).spec!.template!.spec.containers[0]!;
+
+/** Settings that a cluster leaves at their defaults, by service: everything else must be in the manifests. */
+const leftAtDefault: Record<keyof typeof services, string[]> = {
+  coordinator: ['natsToken', 'name', 'heartbeatMs', 'channel', 'evaluationImages', 'allowedOrigins', 'natsSystemUser', 'natsSystemPassword', 'logLevel'],
+  trainer: ['natsToken', 'heartbeatMs', 'cacheBytes', 'logLevel'],
+  sampler: [
+    ...['natsToken', 'batchSizes', 'maxRows', 'maxQueuedRows', 'detectionMs', 'pollMs', 'keepVersions', 'allowedOrigins'],
+    ...['maxBodyBytes', 'maxPixels', 'maxWatchers', 'maxWaitMs', 'logLevel'],
+  ],
+};
+
+test('every file of the base is a resource of the kustomization, and the reverse', () => {
+  const files = readdirSync(base).filter((file) => file !== 'kustomization.yaml');
+  expect([...kustomization.resources].sort()).toEqual(files.sort());
+});
+
+for (const [name, schema] of Object.entries(services) as [keyof typeof services, (typeof services)[keyof typeof services]][]) {
+  const fields = Object.keys(schema.shape);
+  test(`the variables of the ${name} are settings that it has`, () => {
+    const container = containerOf(name);
+    const given = [...(container.env ?? []).map((variable) => variable.name), ...shared].filter((variable) => variable.startsWith('THAW_'));
+    const known = new Set(fields.map(variableOf));
+    expect(given.length).toBeGreaterThan(5);
+    expect(given.filter((variable) => !known.has(variable))).toEqual([]);
+    expect(new Set(given).size).toBe(given.length);
+  });
+
+  test(`every setting of the ${name} is in its manifest or said to stay at its default`, () => {
+    const given = new Set([...(containerOf(name).env ?? []).map((variable) => variable.name), ...shared]);
+    const missing = fields.filter((field) => !given.has(variableOf(field)) && !leftAtDefault[name].includes(field));
+    const tooMuch = leftAtDefault[name].filter((field) => given.has(variableOf(field)) || !fields.includes(field));
+    expect({ missing, tooMuch }).toEqual({ missing: [], tooMuch: [] });
+  });
+
+  test(`the values of the ${name}'s variables are accepted by its schema`, () => {
+    const container = containerOf(name);
+    for (const { name: variable, value } of container.env ?? []) {
+      const field = fields.find((candidate) => variableOf(candidate) === variable);
+      if (field === undefined || value === undefined) continue;
+      const shape = schema.shape as unknown as Record<string, { safeParse(value: unknown): { success: boolean } }>;
+      const accepted = [value, Number(value), value.split(','), value.split(',').map(Number)].some((candidate) => shape[field]!.safeParse(candidate).success);
+      expect(accepted, `${variable}=${value}`).toBe(true);
+    }
+  });
+
+  test(`the probes and services of the ${name} use ports that it opens, on paths that it serves`, () => {
+    const container = containerOf(name);
+    const ports = new Map((container.ports ?? []).map((port) => [port.name, port.containerPort]));
+    const value = (variable: string): number | undefined => {
+      const found = container.env?.find((candidate) => candidate.name === variable)?.value;
+      return found === undefined ? undefined : Number(found);
+    };
+    expect(ports.get('http')).toBe(value('THAW_PORT'));
+    expect(ports.get('metrics')).toBe(value('THAW_METRICS_PORT'));
+    for (const probe of ['startupProbe', 'livenessProbe', 'readinessProbe']) {
+      const { httpGet } = container[probe] as { httpGet: { path: string; port: string } };
+      expect(ports.has(httpGet.port), probe).toBe(true);
+      expect(httpGet.path).toBe(probe === 'readinessProbe' ? '/readyz' : '/healthz');
+    }
+    const service = manifests.find((manifest) => manifest.kind === 'Service' && manifest.metadata.name === name)!;
+    for (const port of service.spec!.ports!) expect(ports.has(port.targetPort)).toBe(true);
+  });
+
+  test(`the pods of the ${name} are restricted`, () => {
+    const pod = workload(name).spec!.template!.spec;
+    expect(pod.automountServiceAccountToken).toBe(false);
+    expect(pod.securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });
+    expect(containerOf(name).securityContext).toEqual({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    });
+  });
+
+  test(`the image of the ${name} has a Dockerfile that starts its main file without root`, () => {
+    expect(containerOf(name).image).toBe(`thaw/${name}`);
+    const file = readFileSync(join(docker, `${name}.Dockerfile`), 'utf8');
+    expect(file).toContain(`ENTRYPOINT ["node", "services/${name}/dist/main.js"]`);
+    expect(file).toMatch(/^USER 10001:10001$/m);
+    for (const { containerPort } of containerOf(name).ports ?? []) expect(file).toMatch(new RegExp(`^EXPOSE .*\\b${containerPort}\\b`, 'm'));
+  });
+}
+
+test('the secrets that the manifests name are documented, and no others', () => {
+  const used = new Set<string>();
+  for (const manifest of manifests)
+    for (const container of manifest.spec?.template?.spec.containers ?? []) {
+      for (const { valueFrom } of container.env ?? []) if (valueFrom?.secretKeyRef) used.add(`${valueFrom.secretKeyRef.name}/${valueFrom.secretKeyRef.key}`);
+      for (const { secretRef } of container.envFrom ?? []) if (secretRef) used.add(secretRef.name);
+    }
+  const text = readFileSync(fileURLToPath(new URL('../../docs/operations.md', import.meta.url)), 'utf8');
+  const documented = [...text.matchAll(/^\| `(thaw-[^`]+)` \|/gm)].map((match) => match[1]);
+  expect(documented.sort()).toEqual([...used].sort());
+});
