@@ -1,5 +1,6 @@
 /** Every runner; the first that covers a case computes it. */
 import { blur } from './blur.js';
+import { loaders } from './loaders.js';
 import { frechet, similarity } from './metrics.js';
 import { blocks, network } from './network.js';
 import {
@@ -42,4 +43,5 @@ export const runners: readonly Runner[] = [
   snow,
   snowSamplers,
   training,
+  loaders,
 ];
