@@ -36,6 +36,8 @@ export interface CoordinatorOptions {
     fromStep: number,
     generation: number,
   ) => { readonly throughStep: number; readonly leases: readonly LeaseMessage[] };
+  /** End (not included) of the leases that {@link leasesFor} would give from a step: the end of the following epoch. Pure and cheap. */
+  readonly leaseHorizon: (step: number) => number;
   /** Named a straggler: slower than the median by this factor ... */
   readonly stragglerFactor?: number;
   /** ... in so many heartbeats in a row. */

@@ -1,2 +1,3 @@
 /** The coordinator's state machine. */
 export * from './events.js';
+export { Coordinator } from './coordinator.js';

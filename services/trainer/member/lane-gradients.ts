@@ -1,0 +1,106 @@
+/**
+ * The lanes this trainer has computed for the coming step. Their gradients are kept apart until the step is over: a raise quantises them
+ * anew, and a plan that takes some lanes away needs no recomputation of the others.
+ */
+import type { LaneLoss } from '@thaw/shared/protocol';
+import {
+  addQuantised,
+  blockMaxima,
+  chunkValues,
+  fits,
+  laneLimit,
+  neededExponent,
+  type Layout,
+} from '../reduce/index.js';
+
+interface LaneGradient {
+  readonly gradient: Float32Array;
+  /** [blockCount] */
+  readonly maxima: Float32Array;
+  readonly loss: number;
+}
+
+/** What the lanes of one member have to say about one chunk. */
+export type Assessment =
+  | { readonly kind: 'sum' }
+  /** [blocks of the chunk] exponents at which all of these lanes fit. */
+  | { readonly kind: 'needs'; readonly exponents: Int8Array }
+  | { readonly kind: 'nonfinite'; readonly lanes: readonly number[] };
+
+export class LaneGradients {
+  private readonly layout: Layout;
+  private readonly limit: number;
+  private readonly lanes = new Map<number, LaneGradient>();
+
+  constructor(layout: Layout, laneCount: number) {
+    this.layout = layout;
+    this.limit = laneLimit(laneCount);
+  }
+
+  has(lane: number): boolean {
+    return this.lanes.has(lane);
+  }
+  covers(lanes: readonly number[]): boolean {
+    return lanes.every((lane) => this.lanes.has(lane));
+  }
+
+  /** Keeps `gradient` (not copied) until {@link takeAll}. */
+  add(lane: number, gradient: Float32Array, loss: number): void {
+    const maxima = new Float32Array(this.layout.blockCount);
+    blockMaxima(this.layout, gradient, maxima);
+    // A loss that is not finite spoils the lane everywhere, whatever its gradient looks like.
+    if (!Number.isFinite(loss)) maxima.fill(NaN);
+    this.lanes.set(lane, { gradient, maxima, loss: Number.isFinite(loss) ? Math.fround(loss) : NaN });
+  }
+
+  /** Forgets everything; the gradients go back to their maker. */
+  takeAll(): Float32Array[] {
+    const all = [...this.lanes.values()].map((lane) => lane.gradient);
+    this.lanes.clear();
+    return all;
+  }
+
+  losses(lanes: readonly number[]): LaneLoss[] {
+    return lanes.map((lane) => ({ lane, loss: this.lanes.get(lane)!.loss }));
+  }
+
+  /** Whether the given lanes, each by itself (rule 11), fit at these exponents of the chunk. */
+  assess(chunk: number, lanes: readonly number[], exponents: Int8Array): Assessment {
+    const firstBlock = this.layout.chunkBlocks[chunk]!;
+    const endBlock = this.layout.chunkBlocks[chunk + 1]!;
+    const bad: number[] = [];
+    let needs: Int8Array | undefined;
+    for (const lane of lanes) {
+      const { maxima } = this.lanes.get(lane)!;
+      for (let block = firstBlock; block < endBlock; block++) {
+        const largest = maxima[block]!;
+        if (Number.isNaN(largest)) {
+          bad.push(lane);
+          break;
+        }
+        const exponent = (needs ?? exponents)[block - firstBlock]!;
+        if (fits(largest, exponent, this.limit)) continue;
+        needs ??= exponents.slice();
+        needs[block - firstBlock] = neededExponent(largest, exponent, this.limit);
+      }
+    }
+    if (bad.length > 0) return { kind: 'nonfinite', lanes: bad };
+    return needs === undefined ? { kind: 'sum' } : { kind: 'needs', exponents: needs };
+  }
+
+  /** Adds the integers of the given lanes to `sums` [values of the chunk]. They fit. */
+  addTo(sums: Int32Array, chunk: number, lanes: readonly number[], exponents: Int8Array): void {
+    const firstBlock = this.layout.chunkBlocks[chunk]!;
+    const endBlock = this.layout.chunkBlocks[chunk + 1]!;
+    for (const lane of lanes)
+      addQuantised(this.layout, firstBlock, endBlock, this.lanes.get(lane)!.gradient, exponents, sums, 0);
+  }
+
+  /** Integer sum of the given lanes over one chunk, a new array. */
+  sum(chunk: number, lanes: readonly number[], exponents: Int8Array): Int32Array {
+    const { start, end } = chunkValues(this.layout, chunk);
+    const sums = new Int32Array(end - start);
+    this.addTo(sums, chunk, lanes, exponents);
+    return sums;
+  }
+}
