@@ -4,15 +4,17 @@
  */
 export const loweringVersion = 1;
 
+export type BlockSize = false | 8 | 16;
+
 /** What the runtime that will load the graph can do. */
 export interface Capabilities {
   /** Operators of domain com.microsoft that exist for the provider (FusedMatMul, Gelu); HardSigmoid as a fused step. */
   readonly microsoftOps: boolean;
   /**
-   * Convolutions in ONNX Runtime's internal blocked layout (domain com.microsoft.nchwc): CPU provider only, and only
-   * after `blockedConvSelfTest` has passed on this machine.
+   * Channels in a block of ONNX Runtime's internal blocked layout (domain com.microsoft.nchwc): what
+   * `blockedConvSelfTest` found on this machine; false = not to be used.
    */
-  readonly blockedConv: boolean;
+  readonly blockedConv: BlockSize;
 }
 
 /** Which formulations may be chosen; `choose.ts` says when each one is. All false is plain ONNX. */

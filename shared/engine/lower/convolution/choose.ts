@@ -4,6 +4,7 @@ import type { ConvolutionAttributes } from '../../types.js';
 import type { Lowering } from '../context.js';
 import type { AxisOrder } from '../layouts.js';
 import type { ResolvedOptions } from '../options.js';
+import { blockedDepthwiseForward, blockedDepthwiseInputGradient } from './blocked.js';
 import { toeplitzFilterGradient } from './depthwise-toeplitz.js';
 import { factoredFilterGradient, im2colFilterGradient, pointwiseFilterGradient } from './filter-gradient-product.js';
 import * as plain from './plain.js';
@@ -36,6 +37,7 @@ const strategy = (name: string, lower: Lowering, filterOrder: AxisOrder): Convol
  * - 4x4, stride 2, padding 1 on even maps, channels divisible by 4: phases (1.8 times fewer multiplications, and no im2col).
  * - filter gradients: one product over the batch; for stride 1 on maps at least 20 wide in the factored form, whose
  *   fewer copies outweigh the padded rows it computes in vain.
+ * - depthwise convolutions and input gradients of stride 1, where allowed: in blocks of channels.
  * - depthwise filter gradients of stride 1: Toeplitz products.
  * - everything else: ONNX's own convolution.
  */
@@ -48,9 +50,17 @@ export function chooseConvolution(value: Value, options: ResolvedOptions): Convo
     case 'Conv2DBackpropFilter':
       return chooseFilterGradient(convolutionOf(value), options);
     case 'DepthwiseConv2dNative':
-      return strategy('plain', plain.plainDepthwiseForward, plain.depthwiseChannelsFirst);
+      return takesBlocks(convolutionOf(value), options)
+        ? strategy(`blocked-${options.capabilities.blockedConv}`, blockedDepthwiseForward, plain.depthwiseChannelsFirst)
+        : strategy('plain', plain.plainDepthwiseForward, plain.depthwiseChannelsFirst);
     case 'DepthwiseConv2dNativeBackpropInput':
-      return strategy('plain', plain.plainDepthwiseInputGradient, plain.depthwiseChannelsFirst);
+      return takesBlocks(convolutionOf(value), options)
+        ? strategy(
+            `blocked-${options.capabilities.blockedConv}`,
+            blockedDepthwiseInputGradient,
+            plain.depthwiseChannelsFirst,
+          )
+        : strategy('plain', plain.plainDepthwiseInputGradient, plain.depthwiseChannelsFirst);
     case 'DepthwiseConv2dNativeBackpropFilter':
       return chooseDepthwiseFilterGradient(convolutionOf(value), options);
     default:
@@ -92,6 +102,14 @@ function chooseDepthwiseFilterGradient(g: ConvolutionAttributes, options: Resolv
     return strategy('toeplitz-product', toeplitzFilterGradient, plain.depthwiseChannelsFirst);
   }
   return strategy('plain', plain.plainDepthwiseFilterGradient, plain.depthwiseChannelsFirst);
+}
+
+function takesBlocks(g: ConvolutionAttributes, { capabilities }: ResolvedOptions): boolean {
+  const block = capabilities.blockedConv;
+  const [, , channels, multiplier] = g.filterShape as readonly [number, number, number, number];
+  return (
+    block !== false && channels % block === 0 && multiplier === 1 && isUndilated(g) && g.strides.every((n) => n === 1)
+  );
 }
 
 const isUndilated = ({ dilations }: ConvolutionAttributes): boolean => dilations.every((dilation) => dilation === 1);
