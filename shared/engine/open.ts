@@ -22,10 +22,13 @@ export async function openEngine({ kind = 'auto', workers = 1 }: EngineOptions =
   if (!Number.isSafeInteger(workers) || workers < 1 || workers > 256)
     throw new ThawError('THAW_CONFIG_INVALID', `an engine has 1 to 256 workers, not ${workers}`);
   if (kind !== 'auto') return providerOf(kind).open({ workers, reason: 'asked for' });
-  const onnx = await providerOf('onnx-cpu').check();
-  if (onnx.available) return providerOf('onnx-cpu').open({ workers, reason: `auto: ${onnx.reason}` });
-  // The fallback computes in one thread, however many were wished for.
-  return providerOf('tfjs-wasm').open({ workers: 1, reason: `auto: onnx-cpu cannot be used: ${onnx.reason}` });
+  try {
+    return await providerOf('onnx-cpu').open({ workers, reason: 'auto: ONNX Runtime runs on this machine' });
+  } catch (error) {
+    if (!(error instanceof ThawError && error.code === 'THAW_ENGINE_UNAVAILABLE')) throw error;
+    // The fallback computes in one thread, however many were wished for.
+    return providerOf('tfjs-wasm').open({ workers: 1, reason: `auto: ${error.message}` });
+  }
 }
 
 /** Tries every engine out and says what is available and why not. */

@@ -17,7 +17,10 @@ export interface EngineProvider {
 }
 
 export const unavailable = (kind: EngineKind, reason: string): ThawError =>
-  new ThawError('THAW_ENGINE_UNAVAILABLE', `the engine ${kind} cannot be used here: ${reason}`);
+  new ThawError('THAW_ENGINE_UNAVAILABLE', `the engine ${kind} cannot be used here: ${reason}`, { details: { reason } });
 
 /** First line of an error, for one-sentence reasons. */
-export const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split('\n')[0]!.trim();
+export function reasonOf(error: unknown): string {
+  const reason = error instanceof ThawError ? error.details?.['reason'] : undefined;
+  return typeof reason === 'string' ? reason : (error instanceof Error ? error.message : String(error)).split('\n')[0]!.trim();
+}

@@ -1,10 +1,10 @@
+import * as tf from '@tensorflow/tfjs-core';
 import { cpuModel, hostDescription, nvidiaModel, packageVersion } from '../io/host.js';
 import { lower, loweringVersion } from '../lower/index.js';
 import type { LoweringOptions } from '../lower/index.js';
 import { OnnxEngine } from '../run/index.js';
 import { trace } from '../trace/index.js';
-import type { EngineAvailability, EngineKind, ProgramDefinition } from '../types.js';
-import * as tf from '@tensorflow/tfjs-core';
+import type { EngineAvailability, EngineKind, Program, ProgramDefinition } from '../types.js';
 import { reasonOf, unavailable, type EngineProvider, type OpenOptions } from './kind.js';
 
 const packageName = 'onnxruntime-node';
@@ -38,19 +38,27 @@ const onnxKinds: readonly OnnxKind[] = [
 export const onnxProviders: readonly EngineProvider[] = onnxKinds.map(provider);
 
 function provider(onnx: OnnxKind): EngineProvider {
-  return { kind: onnx.kind, check: () => check(onnx), open: (options) => openChecked(onnx, options) };
+  return { kind: onnx.kind, check: () => check(onnx), open: (options) => openTried(onnx, options) };
 }
 
-async function openChecked(onnx: OnnxKind, options: OpenOptions): Promise<OnnxEngine> {
-  const availability = await check(onnx);
-  if (!availability.available) throw unavailable(onnx.kind, availability.reason);
-  return open(onnx, options);
+/** Opens it and tries it out before anybody uses it. */
+async function openTried(onnx: OnnxKind, options: OpenOptions): Promise<OnnxEngine> {
+  const missing = await missingPart(onnx);
+  if (missing !== undefined) throw unavailable(onnx.kind, missing);
+  const engine = openUntried(onnx, options);
+  try {
+    await tryOut(engine);
+    return engine;
+  } catch (error) {
+    await engine.close();
+    throw unavailable(onnx.kind, notStarting(onnx, error));
+  }
 }
 
-function open(onnx: OnnxKind, { workers, reason }: OpenOptions): OnnxEngine {
+function openUntried(onnx: OnnxKind, { workers, reason }: OpenOptions): OnnxEngine {
   const description = {
     kind: onnx.kind,
-    package: `${packageName}@${packageVersion(packageName) ?? 'unknown'}`,
+    package: `${packageName}@${pinnedVersion}`,
     provider: onnx.provider,
     device: onnx.device(),
     ...hostDescription(),
@@ -58,11 +66,10 @@ function open(onnx: OnnxKind, { workers, reason }: OpenOptions): OnnxEngine {
     workers,
     reason,
   };
-  const compile = (definition: ProgramDefinition) => lower(trace(definition), onnx.lowering);
+  const compile = (definition: ProgramDefinition): Program => lower(trace(definition), onnx.lowering);
   return new OnnxEngine({ description, provider: onnx.provider, compile });
 }
 
-/** Tries it: a session of a tiny program on the provider, and the right result. */
 async function check(onnx: OnnxKind): Promise<EngineAvailability> {
   const version = packageVersion(packageName);
   const answer = (available: boolean, reason: string): EngineAvailability => ({
@@ -71,24 +78,32 @@ async function check(onnx: OnnxKind): Promise<EngineAvailability> {
     reason,
     ...(version !== undefined && { package: `${packageName}@${version}` }),
   });
-  if (version === undefined) return answer(false, `the package ${packageName} is not installed.`);
-  if (version !== pinnedVersion)
-    return answer(false, `${packageName} is version ${version}, but ${pinnedVersion} is required.`);
-  let supported: readonly { name: string; bundled: boolean }[];
   try {
-    supported = (await import('onnxruntime-node')).listSupportedBackends();
+    const engine = await openTried(onnx, { workers: 1, reason: 'trial' });
+    await engine.close();
+    return answer(true, `${packageName} ${version} on ${onnx.device()}.`);
   } catch (error) {
-    return answer(false, `${packageName} does not load on this machine: ${reasonOf(error)}`);
+    return answer(false, reasonOf(error));
   }
-  const entry = supported.find((backend) => backend.name === onnx.provider);
-  if (entry === undefined) return answer(false, `${packageName} ${version} has no ${onnx.provider} provider for this platform.`);
+}
+
+/** What can be said without starting anything. */
+async function missingPart(onnx: OnnxKind): Promise<string | undefined> {
+  const version = packageVersion(packageName);
+  if (version === undefined) return `the package ${packageName} is not installed.`;
+  if (version !== pinnedVersion) return `${packageName} is version ${version}, but ${pinnedVersion} is required.`;
   try {
-    await tryOut(onnx);
+    const { listSupportedBackends } = await import('onnxruntime-node');
+    if (listSupportedBackends().some((backend) => backend.name === onnx.provider)) return undefined;
+    return `${packageName} ${version} has no ${onnx.provider} provider for this platform.`;
   } catch (error) {
-    const missing = entry.bundled ? '' : ' (its libraries are not part of the npm package: see docs/gpu.md)';
-    return answer(false, `the ${onnx.provider} provider does not start${missing}: ${reasonOf(error)}`);
+    return `${packageName} does not load on this machine: ${reasonOf(error)}`;
   }
-  return answer(true, `${packageName} ${version} on ${onnx.device()}.`);
+}
+
+function notStarting(onnx: OnnxKind, error: unknown): string {
+  const missing = onnx.provider === 'cuda' ? ' (its libraries are not part of the npm package: see docs/gpu.md)' : '';
+  return `the ${onnx.provider} provider does not start${missing}: ${reasonOf(error)}`;
 }
 
 const doubling: ProgramDefinition = {
@@ -98,13 +113,10 @@ const doubling: ProgramDefinition = {
   fn: (_, { x }) => ({ y: tf.add(x!, x!) }),
 };
 
-async function tryOut(onnx: OnnxKind): Promise<void> {
-  const engine = open(onnx, { workers: 1, reason: 'trial' });
-  try {
-    const compiled = await engine.load(doubling);
-    const { y } = await compiled.run({ weights: {}, inputs: { x: Float32Array.of(1, 2, 3, 4) } });
-    if (String(y) !== '2,4,6,8') throw new Error(`it computed 1+1, 2+2, 3+3, 4+4 as ${String(y)}`);
-  } finally {
-    await engine.close();
-  }
+/** A session of a tiny program, and the right result. */
+async function tryOut(engine: OnnxEngine): Promise<void> {
+  const compiled = await engine.load(doubling);
+  const { y } = await compiled.run({ weights: {}, inputs: { x: Float32Array.of(1, 2, 3, 4) } });
+  if (String(y) !== '2,4,6,8') throw new Error(`it computed 1+1, 2+2, 3+3, 4+4 as ${String(y)}`);
+  await compiled.dispose();
 }

@@ -25,6 +25,7 @@ export class OnnxEngine implements Engine {
   readonly #options: OnnxEngineOptions;
   readonly #pool: WorkerPool;
   readonly #sessions = new Map<string, Session>();
+  #closed = false;
 
   constructor(options: OnnxEngineOptions) {
     this.#options = options;
@@ -43,12 +44,14 @@ export class OnnxEngine implements Engine {
     return this.#options.description;
   }
 
-  load(definition: ProgramDefinition): Promise<Compiled> {
+  async load(definition: ProgramDefinition): Promise<Compiled> {
+    this.#refuseWhenClosed();
     return this.loadProgram(this.#options.compile(definition));
   }
 
   /** Loads a program that was lowered before. */
   async loadProgram(program: Program): Promise<Compiled> {
+    this.#refuseWhenClosed();
     let session = this.#sessions.get(program.digest);
     if (session === undefined) {
       session = { program, ready: this.#pool.load(program), holders: 0 };
@@ -71,7 +74,12 @@ export class OnnxEngine implements Engine {
   }
 
   close(): Promise<void> {
+    this.#closed = true;
     return this.#pool.close();
+  }
+
+  #refuseWhenClosed(): void {
+    if (this.#closed) throw new ThawError('THAW_ENGINE_CLOSED', 'the engine was closed');
   }
 }
 

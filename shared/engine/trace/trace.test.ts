@@ -68,6 +68,12 @@ describe('trace', () => {
     expect(ops(trace(program(({ w }) => ({ y: tf.exp(w!) }))))).toEqual(['Exp']);
   });
 
+  it('names the kernel that tfjs cannot differentiate', () => {
+    const definition = program(({ w }) => ({ loss: tf.sum(tf.where(tf.greater(w!, 0), w!, 0)) }), { gradientOf: 'loss' });
+    const error = errorOf(() => trace(definition));
+    expect(error).toMatchObject({ code: 'THAW_ENGINE_PROGRAM_INVALID', details: { kernel: 'Greater' } });
+  });
+
   it('refuses reading a computed value and says whose', () => {
     const error = errorOf(() => trace(program((_, { x }) => ({ y: tf.mul(x!, tf.sum(x!).dataSync()[0]!) }))));
     expect(error).toMatchObject({ code: 'THAW_ENGINE_VALUE_READ' });

@@ -21,7 +21,7 @@ export function trace(definition: ProgramDefinition): TracedGraph {
       return recording.finish(definition.name, outputs);
     });
   } catch (error) {
-    throw unknownKernel(error, definition.name) ?? error;
+    throw missing(error, definition.name) ?? error;
   }
 }
 
@@ -39,12 +39,22 @@ function boundary(
 }
 
 const kernelMissing = new RegExp(`^Kernel '(.+)' not registered for backend '${tracingBackendName}'$`);
+const gradientMissing = /gradient function not found for (\w+)/;
 
-function unknownKernel(error: unknown, program: string): ThawError | undefined {
-  const kernel = error instanceof Error ? kernelMissing.exec(error.message)?.[1] : undefined;
-  if (kernel === undefined) return undefined;
-  return new ThawError('THAW_ENGINE_UNKNOWN_KERNEL', `program '${program}' uses the tfjs kernel ${kernel}, which cannot be traced`, {
+/** tfjs tells of what is missing in plain errors; in words of the program here. */
+function missing(error: unknown, program: string): ThawError | undefined {
+  const message = error instanceof Error ? error.message : '';
+  const kernel = kernelMissing.exec(message)?.[1];
+  if (kernel !== undefined)
+    return new ThawError('THAW_ENGINE_UNKNOWN_KERNEL', `program '${program}' uses the tfjs kernel ${kernel}, which cannot be traced`, {
+      cause: error,
+      details: { kernel, program },
+    });
+  const undifferentiable = gradientMissing.exec(message)?.[1];
+  if (undifferentiable === undefined) return undefined;
+  return new ThawError('THAW_ENGINE_PROGRAM_INVALID', `program '${program}': the loss depends on weights through ${undifferentiable}, for which tfjs has no gradient`, {
     cause: error,
-    details: { kernel, program },
+    cure: 'Compute it from inputs only, or give it a gradient with tf.customGrad.',
+    details: { kernel: undifferentiable, program },
   });
 }

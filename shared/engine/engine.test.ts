@@ -1,0 +1,183 @@
+/** What every engine that is present must do, and what openEngine promises. */
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { doctor, engineKinds, fromStored, openEngine, probeFingerprint, toStored } from './index.js';
+import type { Compiled, Engine, EngineCall, ProgramDefinition, TensorData } from './index.js';
+
+const f32 = (...shape: number[]) => ({ shape, dtype: 'float32' as const });
+
+/** loss = mean((relu(conv(x) + b) * scale[row])^2): its gradient is known from finite differences. */
+const definition: ProgramDefinition = {
+  name: 'small',
+  weights: { kernel: f32(3, 3, 2, 4), bias: f32(4), unused: f32(3) },
+  inputs: { x: f32(2, 6, 6, 2), row: { shape: [2], dtype: 'int32' }, idle: f32(1) },
+  fn: ({ kernel, bias }, { x, row }) => {
+    const scale = tf.reshape(tf.gather(tf.tensor1d([0.5, 1, 2]), row as tf.Tensor1D), [2, 1, 1, 1]);
+    const y = tf.mul(tf.relu(tf.add(tf.conv2d(x as tf.Tensor4D, kernel as tf.Tensor4D, 1, 'same'), bias!)), scale);
+    return { loss: tf.mean(tf.square(y)), y, rowPlusOne: tf.add(row!, tf.scalar(1, 'int32')) };
+  },
+  gradientOf: 'loss',
+};
+
+const wave = (length: number, step: number): Float32Array => Float32Array.from({ length }, (_, i) => ((i * step) % 17) / 17 - 0.45);
+const shared = (data: Float32Array): Float32Array => {
+  const view = new Float32Array(new SharedArrayBuffer(data.byteLength));
+  view.set(data);
+  return view;
+};
+const modelWeights: Record<string, Float32Array> = { kernel: wave(72, 5), bias: wave(4, 3), unused: wave(3, 1) };
+const inputs: Record<string, TensorData> = { x: wave(144, 7), row: Int32Array.of(2, 0), idle: new Float32Array(1) };
+const callOf = (compiled: Compiled, extra: Partial<EngineCall> = {}): EngineCall => ({
+  weights: Object.fromEntries(compiled.weights.map((weight) => [weight.name, shared(toStored(weight, modelWeights[weight.name]!))])),
+  inputs,
+  ...extra,
+});
+
+describe.each(['onnx-cpu', 'tfjs-wasm'] as const)('%s', (kind) => {
+  let engine: Engine;
+  let compiled: Compiled;
+  beforeAll(async () => {
+    engine = await openEngine({ kind, workers: kind === 'onnx-cpu' ? 2 : 1 });
+    compiled = await engine.load(definition);
+  });
+  afterAll(() => engine.close());
+
+  it('says what it is and what the program takes', () => {
+    expect(engine.describe()).toMatchObject({ kind, reason: 'asked for', nodeVersion: process.versions.node });
+    expect(engine.describe().package).toMatch(/@\d+\.\d+\.\d+$/);
+    expect(compiled.weights.map(({ name, size }) => [name, size])).toEqual([['kernel', 72], ['bias', 4], ['unused', 3]]);
+    expect(compiled.inputs).toEqual([{ name: 'x', ...f32(2, 6, 6, 2) }, { name: 'row', shape: [2], dtype: 'int32' }, { name: 'idle', ...f32(1) }]);
+    expect(compiled.outputs.map((output) => output.name).sort()).toEqual(['grad/bias', 'grad/kernel', 'grad/unused', 'loss', 'rowPlusOne', 'y']);
+  });
+
+  it('computes values, integers, and gradients that agree with differences of the loss', async () => {
+    const outputs = await compiled.run(callOf(compiled));
+    expect(outputs['rowPlusOne']).toEqual(Int32Array.of(3, 1));
+    expect(outputs['grad/unused']).toEqual(new Float32Array(3));
+    const kernel = compiled.weights.find((weight) => weight.name === 'kernel')!;
+    const gradient = fromStored(kernel, outputs['grad/kernel'] as Float32Array);
+    const lossAt = async (element: number, change: number): Promise<number> => {
+      const moved = modelWeights['kernel']!.slice();
+      moved[element]! += change;
+      const call = callOf(compiled);
+      const result = await compiled.run({ ...call, weights: { ...call.weights, kernel: toStored(kernel, moved) } });
+      return result['loss']![0]!;
+    };
+    for (const element of [0, 17, 71]) {
+      const slope = ((await lossAt(element, 0.01)) - (await lossAt(element, -0.01))) / 0.02;
+      expect(Math.abs(slope - gradient[element]!)).toBeLessThan(2e-3 * Math.max(1, Math.abs(slope)));
+    }
+  });
+
+  it('gives equal bits for equal calls, together or alone, and leaves what it was given untouched', async () => {
+    const call = callOf(compiled);
+    const before = structuredClone(call.weights['kernel']!.slice());
+    const results = await Promise.all(Array.from({ length: 6 }, () => compiled.run(call)));
+    results.push(await compiled.run(call));
+    for (const result of results) expect(result).toEqual(results[0]);
+    expect(call.weights['kernel']!.slice()).toEqual(before);
+    expect(call.inputs['x']!.length).toBe(144);
+  });
+
+  it('sees weights that were changed in place, and keeps a version apart from the next', async () => {
+    const call = callOf(compiled);
+    const first = (await compiled.run({ ...call, weightsVersion: 1 }))['loss']![0]!;
+    call.weights['bias']!.fill(2);
+    const second = (await compiled.run({ ...call, weightsVersion: 2 }))['loss']![0]!;
+    expect(second).toBeGreaterThan(first);
+    expect((await compiled.run(call))['loss']![0]).toBe(second);
+  });
+
+  it.each<[string, (call: EngineCall) => EngineCall]>([
+    ["weight 'kernel' needs 72 values, got 3", (call) => ({ ...call, weights: { ...call.weights, kernel: new Float32Array(3) } })],
+    ["input 'row' must be a Int32Array, got Float32Array", (call) => ({ ...call, inputs: { ...call.inputs, row: new Float32Array(2) } })],
+    ["input 'x' must be a Float32Array, got nothing", (call) => ({ ...call, inputs: { row: inputs['row']!, idle: inputs['idle']! } })],
+    ["'extra' is not one of its weights and inputs", (call) => ({ ...call, inputs: { ...call.inputs, extra: new Float32Array(1) } })],
+  ])('refuses a call: %s', async (problem, spoil) => {
+    const failed = compiled.run(spoil(callOf(compiled)));
+    await expect(failed).rejects.toMatchObject({ code: 'THAW_ENGINE_CALL_INVALID' });
+    await expect(failed).rejects.toThrow(problem);
+  });
+
+  it('cancels', async () => {
+    const cancelled = compiled.run(callOf(compiled, { signal: AbortSignal.abort() }));
+    await expect(cancelled).rejects.toMatchObject({ code: 'THAW_ENGINE_ABORTED' });
+  });
+
+  it('refuses a program that contradicts itself before anything is loaded', async () => {
+    const wrong = { ...definition, gradientOf: 'lost' };
+    await expect(engine.load(wrong)).rejects.toMatchObject({ code: 'THAW_ENGINE_PROGRAM_INVALID' });
+  });
+
+  it('has one fingerprint, which the program and its bits are part of', async () => {
+    const probeInput = (name: string): TensorData | undefined => (name === 'row' ? Int32Array.of(1, 2) : undefined);
+    const fingerprint = await probeFingerprint(engine, [{ compiled, probeInput }]);
+    expect(await probeFingerprint(engine, [{ compiled, probeInput }])).toEqual(fingerprint);
+    const other = await engine.load({ ...definition, fn: (w, i) => ({ ...definition.fn(w, i), more: tf.mul(i['x']!, 3) }) });
+    expect((await probeFingerprint(engine, [{ compiled: other, probeInput }])).sha256).not.toBe(fingerprint.sha256);
+    await other.dispose();
+  });
+
+  it('refuses a probe that leaves the domain, and an engine whose bits change', async () => {
+    const nan = { compiled, probeInput: (name: string) => (name === 'bias' ? Float32Array.of(0, NaN, 0, 0) : undefined) };
+    await expect(probeFingerprint(engine, [nan])).rejects.toMatchObject({ code: 'THAW_ENGINE_PROGRAM_INVALID' });
+    let calls = 0;
+    const shaky: Compiled = {
+      ...compiled,
+      name: 'shaky', weights: [], inputs: [], outputs: [], digest: '',
+      run: () => Promise.resolve({ y: Float32Array.of(++calls === 2 ? 1 + 2 ** -23 : 1) }),
+    };
+    await expect(probeFingerprint(engine, [{ compiled: shaky }])).rejects.toMatchObject({ code: 'THAW_ENGINE_NOT_DETERMINISTIC' });
+  });
+
+  it('leaves no tensor behind and does not change the global backend', async () => {
+    await tf.setBackend('cpu');
+    const before = tf.memory().numTensors;
+    const again = await engine.load(definition);
+    await again.run(callOf(again));
+    await again.dispose();
+    expect(tf.memory().numTensors).toBe(before);
+    expect(tf.getBackend()).toBe('cpu');
+  });
+
+  it('keeps a program until its last holder disposes it', async () => {
+    const again = await engine.load(definition);
+    expect(again.digest).toBe(compiled.digest);
+    await again.dispose();
+    await expect(again.run(callOf(again))).rejects.toMatchObject({ code: 'THAW_ENGINE_CLOSED' });
+    expect((await compiled.run(callOf(compiled)))['loss']!.length).toBe(1);
+  });
+
+  it('takes nothing after it was closed', async () => {
+    await engine.close();
+    await expect(compiled.run(callOf(compiled))).rejects.toMatchObject({ code: 'THAW_ENGINE_CLOSED' });
+    await expect(engine.load(definition)).rejects.toMatchObject({ code: 'THAW_ENGINE_CLOSED' });
+  });
+});
+
+describe('openEngine', () => {
+  it('says which engine auto took and why', async () => {
+    const engine = await openEngine();
+    try {
+      expect(engine.kind).toBe('onnx-cpu');
+      expect(engine.describe().reason).toMatch(/^auto: ONNX Runtime runs/);
+    } finally {
+      await engine.close();
+    }
+  });
+
+  it('never replaces an engine that was asked for', async () => {
+    await expect(openEngine({ kind: 'tfjs-node-gpu' })).rejects.toMatchObject({ code: 'THAW_ENGINE_UNAVAILABLE' });
+    await expect(openEngine({ kind: 'quantum' as 'auto' })).rejects.toMatchObject({ code: 'THAW_ENGINE_UNAVAILABLE' });
+    await expect(openEngine({ kind: 'tfjs-wasm', workers: 2 })).rejects.toMatchObject({ code: 'THAW_ENGINE_UNAVAILABLE' });
+    await expect(openEngine({ workers: 0 })).rejects.toMatchObject({ code: 'THAW_CONFIG_INVALID' });
+  });
+
+  it('tells of every engine whether it can be used, with a reason', async () => {
+    const answers = await doctor();
+    expect(answers.map((answer) => answer.kind)).toEqual([...engineKinds]);
+    for (const answer of answers) expect(answer.reason).toMatch(/\S/);
+    expect(answers.find((answer) => answer.kind === 'onnx-cpu')).toMatchObject({ available: true });
+    expect(answers.find((answer) => answer.kind === 'tfjs-wasm')).toMatchObject({ available: true });
+  });
+});
