@@ -12,13 +12,19 @@ export interface BrokerUnderTest {
  * `missing` says why there is none.
  */
 export async function installedBrokers(): Promise<{ brokers: BrokerUnderTest[]; missing: string[] }> {
-  const brokers: BrokerUnderTest[] = [{ label: 'embedded broker', start: (options) => startBroker({ prefer: 'embedded', ...options }) }];
+  const brokers: BrokerUnderTest[] = [
+    { label: 'embedded broker', start: (options) => startBroker({ prefer: 'embedded', ...options }) },
+  ];
   const missing: string[] = [];
   const more = (process.env['THAW_TEST_NATS_SERVERS'] ?? '').split(':').filter((path) => path !== '');
   for (const program of ['nats-server', ...more]) {
     const found = await inspectNatsServer(program);
     if ('problem' in found) missing.push(found.problem);
-    else brokers.push({ label: `nats-server ${found.version}`, start: (options) => startBroker({ prefer: 'nats-server', natsServerPath: program, ...options }) });
+    else
+      brokers.push({
+        label: `nats-server ${found.version}`,
+        start: (options) => startBroker({ prefer: 'nats-server', natsServerPath: program, ...options }),
+      });
   }
   return { brokers, missing };
 }
@@ -53,7 +59,8 @@ export async function rawClient(url: string): Promise<RawClient> {
   });
   const until = async (needle: string): Promise<void> => {
     while (!received.includes(needle)) {
-      if (isClosed) throw new Error(`closed before ${JSON.stringify(needle)}; received ${JSON.stringify(received.slice(-300))}`);
+      if (isClosed)
+        throw new Error(`closed before ${JSON.stringify(needle)}; received ${JSON.stringify(received.slice(-300))}`);
       await new Promise<void>((resolve) => {
         const wake = (): void => {
           waiters.delete(wake);

@@ -154,7 +154,10 @@ describe('BrokerCore', () => {
     const gone = client({ verbose: false, auth_token: 't', name: 'trainer-1' });
     core.close(gone.session, 'Client Closed');
     expect(watcher.out).toHaveLength(1);
-    expect(JSON.parse(watcher.out[0]!.split('\r\n')[1]!)).toMatchObject({ client: { name: 'trainer-1' }, reason: 'Client Closed' });
+    expect(JSON.parse(watcher.out[0]!.split('\r\n')[1]!)).toMatchObject({
+      client: { name: 'trainer-1' },
+      reason: 'Client Closed',
+    });
     expect(notices).toEqual([{ clientName: 'trainer-1', reason: 'Client Closed' }]);
     expect(spy.out).toEqual([]);
     core.close(client(null).session, 'never connected');
@@ -177,7 +180,12 @@ describe('BrokerCore', () => {
     c.send('PUB a..b 0');
     c.send('PUB a.* 0');
     for (let i = 0; i < 6; i++) c.send(`SUB s.${i} ${i}`);
-    expect(c.out).toEqual(["-ERR 'Invalid Subject'\r\n", "-ERR 'Invalid Publish Subject'\r\n", "-ERR 'Invalid Publish Subject'\r\n", "-ERR 'maximum subscriptions exceeded'\r\n"]);
+    expect(c.out).toEqual([
+      "-ERR 'Invalid Subject'\r\n",
+      "-ERR 'Invalid Publish Subject'\r\n",
+      "-ERR 'Invalid Publish Subject'\r\n",
+      "-ERR 'maximum subscriptions exceeded'\r\n",
+    ]);
   });
 
   it('says +OK to a verbose client', () => {

@@ -49,7 +49,14 @@ export interface Session {
 }
 
 const noResponders = Buffer.from('NATS/1.0 503\r\n\r\n');
-const anonymous: ConnectFields = { verbose: false, pedantic: false, echo: true, headers: false, noResponders: false, name: '' };
+const anonymous: ConnectFields = {
+  verbose: false,
+  pedantic: false,
+  echo: true,
+  headers: false,
+  noResponders: false,
+  name: '',
+};
 
 export interface CoreStats {
   messagesIn: number;
@@ -75,9 +82,23 @@ export class BrokerCore {
   }
 
   open(peer: Peer): Session {
-    const session: Session = { id: this.#nextId++, peer, subscriptions: new Map(), account: undefined, connect: undefined, incoming: undefined };
+    const session: Session = {
+      id: this.#nextId++,
+      peer,
+      subscriptions: new Map(),
+      account: undefined,
+      connect: undefined,
+      incoming: undefined,
+    };
     const { token, maxPayloadBytes, info } = this.#options;
-    const fields = { ...info, proto: 1, headers: true, max_payload: maxPayloadBytes, client_id: session.id, auth_required: token !== undefined };
+    const fields = {
+      ...info,
+      proto: 1,
+      headers: true,
+      max_payload: maxPayloadBytes,
+      client_id: session.id,
+      auth_required: token !== undefined,
+    };
     peer.write(`INFO ${JSON.stringify(fields)}\r\n`);
     return session;
   }
@@ -120,7 +141,8 @@ export class BrokerCore {
     const { publish, body } = incoming;
     this.stats.messagesIn++;
     this.stats.bytesIn += body.bytes.length;
-    if (session.account === 'SYS') session.peer.write(`-ERR 'Permissions Violation for Publish to "${publish.subject}"'\r\n`);
+    if (session.account === 'SYS')
+      session.peer.write(`-ERR 'Permissions Violation for Publish to "${publish.subject}"'\r\n`);
     else if (!isSubject(publish.subject)) session.peer.write("-ERR 'Invalid Publish Subject'\r\n");
     else {
       const receivers = this.#route('THAW', publish, body, session);
@@ -132,16 +154,26 @@ export class BrokerCore {
 
   /** The connection has ended; tells whoever watches. Call once per session. */
   close(session: Session, reason: string): void {
-    for (const subscription of session.subscriptions.values()) this.#accounts[session.account ?? 'THAW'].delete(subscription);
+    for (const subscription of session.subscriptions.values())
+      this.#accounts[session.account ?? 'THAW'].delete(subscription);
     session.subscriptions.clear();
     session.incoming?.body.release();
     session.incoming = undefined;
     if (session.account !== 'THAW') return;
     const clientName = session.connect?.name ?? '';
-    const advisory = { type: 'io.nats.server.advisory.v1.client_disconnect', client: { id: session.id, acc: 'THAW', name: clientName }, reason };
+    const advisory = {
+      type: 'io.nats.server.advisory.v1.client_disconnect',
+      client: { id: session.id, acc: 'THAW', name: clientName },
+      reason,
+    };
     const body = new Body(Buffer.from(JSON.stringify(advisory)));
     const subject = '$SYS.ACCOUNT.THAW.DISCONNECT';
-    this.#route('SYS', { kind: 'publish', subject, headerBytes: 0, totalBytes: body.bytes.length, withHeaders: false }, body, undefined);
+    this.#route(
+      'SYS',
+      { kind: 'publish', subject, headerBytes: 0, totalBytes: body.bytes.length, withHeaders: false },
+      body,
+      undefined,
+    );
     this.#options.onDisconnect?.({ clientName, reason });
   }
 
@@ -175,7 +207,14 @@ export class BrokerCore {
       session.peer.write("-ERR 'maximum subscriptions exceeded'\r\n");
       return;
     }
-    const subscription = { pattern: line.pattern, queue: line.queue, session, sid: line.sid, delivered: 0, max: undefined };
+    const subscription = {
+      pattern: line.pattern,
+      queue: line.queue,
+      session,
+      sid: line.sid,
+      delivered: 0,
+      max: undefined,
+    };
     session.subscriptions.set(line.sid, subscription);
     this.#accounts[session.account!].add(subscription);
   }
@@ -238,7 +277,13 @@ export class BrokerCore {
     const own = plain.find((subscription) => subscription.session === session);
     if (!own) return;
     const length = noResponders.length;
-    const status: Publish = { kind: 'publish', subject: publish.replyTo, headerBytes: length, totalBytes: length, withHeaders: true };
+    const status: Publish = {
+      kind: 'publish',
+      subject: publish.replyTo,
+      headerBytes: length,
+      totalBytes: length,
+      withHeaders: true,
+    };
     this.#deliver(own, status, new Body(noResponders), undefined);
   }
 }

@@ -27,6 +27,8 @@ export interface BrokerHandle {
   readonly url: string;
   readonly kind: BrokerKind;
   readonly version: string;
+  /** With `auto`: why nats-server was not taken. */
+  readonly note?: string;
   /** What ordinary clients present. */
   readonly token?: string;
   /** What {@link watchDisconnects} presents; absent for external brokers. */

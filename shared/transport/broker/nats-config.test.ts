@@ -17,13 +17,27 @@ describe('nats-server', () => {
     expect(parseNatsVersion('bash: command not found')).toBeUndefined();
   });
   it('is told to take a free port itself and to keep system events apart', () => {
-    const config = natsServerConfig({ host: '127.0.0.1', port: 0, portsDir: '/tmp/x "y"', maxPayloadBytes: 8388608, token: 'abc', systemPassword: 'def' });
+    const config = natsServerConfig({
+      host: '127.0.0.1',
+      port: 0,
+      portsDir: '/tmp/x "y"',
+      maxPayloadBytes: 8388608,
+      token: 'abc',
+      systemPassword: 'def',
+    });
     expect(config).toContain('listen: "127.0.0.1:-1"');
     expect(config).toContain('ports_file_dir: "/tmp/x \\"y\\""');
     expect(config).toContain('max_payload: 8388608');
     expect(config).toContain('publish: { deny: ">" }');
   });
-  it.each([['abc-_.~+/=9', true], ['', false], ['$2a$10$abc', false], ['a"b', false], ['a\nb', false], ['a b', false]])('token %j is plain: %s', (token, plain) => {
+  it.each([
+    ['abc-_.~+/=9', true],
+    ['', false],
+    ['$2a$10$abc', false],
+    ['a"b', false],
+    ['a\nb', false],
+    ['a b', false],
+  ])('token %j is plain: %s', (token, plain) => {
     expect(isPlainToken(token)).toBe(plain);
   });
 });

@@ -2,7 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { FrameReader } from '../wire/index.js';
 import { ClientSession, isCredentialRefusal } from './client-session.js';
 
-function session(subscribed: readonly number[] = [1]): { feed: (wire: string) => void; log: unknown[]; allocated: number[] } {
+function session(subscribed: readonly number[] = [1]): {
+  feed: (wire: string) => void;
+  log: unknown[];
+  allocated: number[];
+} {
   const log: unknown[] = [];
   const allocated: number[] = [];
   const reader = new FrameReader(
@@ -29,7 +33,9 @@ const info = 'INFO {"max_payload":8}\r\n';
 describe('ClientSession', () => {
   it('delivers payloads, with headers cut off, and only of subscriptions still wanted', () => {
     const { feed, log, allocated } = session();
-    feed(`${info}MSG a.b 1 2\r\nhi\r\nMSG a.b 2 3\r\nold\r\nHMSG a.b 1 12 17\r\nNATS/1.0\r\n\r\nthere\r\nMSG e 1 0\r\n\r\n`);
+    feed(
+      `${info}MSG a.b 1 2\r\nhi\r\nMSG a.b 2 3\r\nold\r\nHMSG a.b 1 12 17\r\nNATS/1.0\r\n\r\nthere\r\nMSG e 1 0\r\n\r\n`,
+    );
     expect(log).toEqual([
       ['greeted', 8],
       [1, 'a.b', 'hi'],

@@ -16,7 +16,8 @@ export interface SessionPort {
   refused(text: string): void;
 }
 
-type Incoming = { readonly sid: number; readonly subject: string; readonly payload: Uint8Array } | { readonly sid: undefined };
+type Incoming =
+  { readonly sid: number; readonly subject: string; readonly payload: Uint8Array } | { readonly sid: undefined };
 
 export class ClientSession implements FrameHandler {
   readonly #port: SessionPort;
@@ -79,5 +80,7 @@ export class ClientSession implements FrameHandler {
 
 /** `-ERR` texts that mean our credentials, not our doing. */
 export function isCredentialRefusal(text: string): boolean {
-  return /^(authorization violation|authentication timeout|authentication expired|user authentication (expired|revoked))/i.test(text);
+  return /^(authorization violation|authentication timeout|authentication expired|user authentication (expired|revoked))/i.test(
+    text,
+  );
 }

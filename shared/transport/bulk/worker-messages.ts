@@ -15,7 +15,12 @@ export interface BulkWorkerSettings {
 }
 
 export type ToWorker =
-  | { readonly type: 'publish'; readonly subject: string; readonly parts: readonly Uint8Array[]; readonly bytes: number }
+  | {
+      readonly type: 'publish';
+      readonly subject: string;
+      readonly parts: readonly Uint8Array[];
+      readonly bytes: number;
+    }
   | { readonly type: 'subscribe'; readonly sid: number; readonly pattern: string }
   | { readonly type: 'unsubscribe'; readonly sid: number }
   | { readonly type: 'flush'; readonly id: number }
@@ -33,6 +38,12 @@ export type FromWorker =
   | { readonly type: 'status'; readonly status: LinkStatus; readonly maxPayloadBytes: number }
   | { readonly type: 'messages'; readonly messages: readonly BulkMessage[] }
   /** Published messages that have left, and that were lost with the connection. Bytes of both leave the window. */
-  | { readonly type: 'settled'; readonly sent: number; readonly sentBytes: number; readonly dropped: number; readonly droppedBytes: number }
+  | {
+      readonly type: 'settled';
+      readonly sent: number;
+      readonly sentBytes: number;
+      readonly dropped: number;
+      readonly droppedBytes: number;
+    }
   | { readonly type: 'flushed'; readonly id: number; readonly reached: boolean }
   | { readonly type: 'error'; readonly problem: string };

@@ -4,7 +4,10 @@ import { decodeReplyError, encodeReplyError } from './reply-error.js';
 
 describe('errors in replies', () => {
   it('keep code, sentence, cure and details', () => {
-    const error = new ThawError('THAW_DATA_NOT_LEASED', 'Shard 3 is not yours.', { cure: 'Ask.', details: { shard: 3 } });
+    const error = new ThawError('THAW_DATA_NOT_LEASED', 'Shard 3 is not yours.', {
+      cure: 'Ask.',
+      details: { shard: 3 },
+    });
     const back = decodeReplyError(encodeReplyError(error).body);
     expect(back.toBody()).toEqual(error.toBody());
   });
@@ -13,10 +16,15 @@ describe('errors in replies', () => {
     expect(code).toBe('THAW_INTERNAL');
     expect(Buffer.from(body).toString()).not.toContain('hunter2');
   });
-  it.each(['', '{', 'null', '3', '{"code":"toString","message":"x"}', '{"code":"THAW_NOPE","message":"x"}', '{"code":"THAW_INTERNAL","message":3}'])(
-    'from a stranger (%j) become THAW_INTERNAL',
-    (body) => {
-      expect(decodeReplyError(Buffer.from(body)).code).toBe('THAW_INTERNAL');
-    },
-  );
+  it.each([
+    '',
+    '{',
+    'null',
+    '3',
+    '{"code":"toString","message":"x"}',
+    '{"code":"THAW_NOPE","message":"x"}',
+    '{"code":"THAW_INTERNAL","message":3}',
+  ])('from a stranger (%j) become THAW_INTERNAL', (body) => {
+    expect(decodeReplyError(Buffer.from(body)).code).toBe('THAW_INTERNAL');
+  });
 });

@@ -13,7 +13,8 @@ const unsigned = (value: number): number[] => {
   return bytes;
 };
 const vector = (items: readonly number[][]): number[] => [...unsigned(items.length), ...items.flat()];
-const text = (value: string): number[] => [...unsigned(value.length), ...value].map((c) => (typeof c === 'string' ? c.charCodeAt(0) : c));
+const text = (value: string): number[] =>
+  [...unsigned(value.length), ...value].map((c) => (typeof c === 'string' ? c.charCodeAt(0) : c));
 const section = (id: number, body: readonly number[]): number[] => [id, ...unsigned(body.length), ...body];
 
 const i32 = 0x7f;
@@ -28,7 +29,15 @@ const simd = (opcode: number): number[] => [0xfd, ...unsigned(opcode)];
 const load = (offset: number): number[] => [...simd(0), 4, ...unsigned(offset)]; // v128.load, alignment 2^4
 const store = (offset: number): number[] => [...simd(11), 4, ...unsigned(offset)]; // v128.store
 const i32x4Add = simd(174);
-const addLanes = (offset: number): number[] => [...get(into), ...get(into), ...load(offset), ...get(from), ...load(offset), ...i32x4Add, ...store(offset)];
+const addLanes = (offset: number): number[] => [
+  ...get(into),
+  ...get(into),
+  ...load(offset),
+  ...get(from),
+  ...load(offset),
+  ...i32x4Add,
+  ...store(offset),
+];
 const advance = (local: number, step: number): number[] => [...get(local), ...i32Const(step), ...i32Add, ...set(local)];
 
 /** `bytes` must be a positive multiple of 64; `into` and `from` multiples of 16. */

@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { addInt32, Int32Sums } from './index.js';
 
-const expected = (a: Int32Array, b: Int32Array): number[] => [...a].map((x, i) => Number(BigInt.asIntN(32, BigInt(x) + BigInt(b[i]!))));
+const expected = (a: Int32Array, b: Int32Array): number[] =>
+  [...a].map((x, i) => Number(BigInt.asIntN(32, BigInt(x) + BigInt(b[i]!))));
 
 describe('integer sums', () => {
   it('agree with big integers modulo 2^32, in wasm and outside, for any length', () => {

@@ -9,7 +9,9 @@ import { addInt32Module } from './add-int32-module.js';
 
 // Node has WebAssembly; the ES library of TypeScript leaves it to the DOM's.
 declare const WebAssembly: {
-  readonly Memory: new (limits: { initial: number; maximum: number; shared: true }) => { readonly buffer: SharedArrayBuffer };
+  readonly Memory: new (limits: { initial: number; maximum: number; shared: true }) => {
+    readonly buffer: SharedArrayBuffer;
+  };
   readonly Module: new (bytes: Uint8Array) => object;
   readonly Instance: new (module: object, imports: object) => { readonly exports: object };
 };
@@ -39,7 +41,8 @@ export class Int32Sums {
   /** @throws RangeError for a capacity that a 32-bit memory cannot have */
   constructor(capacityBytes: number) {
     const pages = Math.ceil((capacityBytes + scratchBytes) / pageBytes);
-    if (!(capacityBytes >= 0 && pages <= maxPages)) throw new RangeError(`Sums of ${capacityBytes} bytes do not fit a WebAssembly memory.`);
+    if (!(capacityBytes >= 0 && pages <= maxPages))
+      throw new RangeError(`Sums of ${capacityBytes} bytes do not fit a WebAssembly memory.`);
     this.capacityBytes = capacityBytes;
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     compiled ??= new WebAssembly.Module(addInt32Module(maxPages));
@@ -54,7 +57,8 @@ export class Int32Sums {
     const bytes = Math.max(alignBytes, Math.ceil((length * 4) / alignBytes) * alignBytes);
     const reused = this.#free.get(bytes)?.pop();
     const offset = reused ?? this.#next;
-    if (offset + bytes > scratchBytes + this.capacityBytes) throw new RangeError(`The ${this.capacityBytes} bytes for sums are used up.`);
+    if (offset + bytes > scratchBytes + this.capacityBytes)
+      throw new RangeError(`The ${this.capacityBytes} bytes for sums are used up.`);
     if (reused === undefined) this.#next += bytes;
     const sum = new Int32Array(this.#buffer, offset, length);
     sum.fill(0);
@@ -85,7 +89,8 @@ export class Int32Sums {
   }
 
   #assertOwn(sum: Int32Array): void {
-    if (sum.buffer !== this.#buffer || sum.byteOffset < scratchBytes || sum.byteOffset % alignBytes !== 0) throw new RangeError('This sum was not allocated here.');
+    if (sum.buffer !== this.#buffer || sum.byteOffset < scratchBytes || sum.byteOffset % alignBytes !== 0)
+      throw new RangeError('This sum was not allocated here.');
   }
 }
 

@@ -40,7 +40,10 @@ export function seededFaults(options: SeededFaultOptions): Faults {
   const { lossRate = 0, duplicateRate = 0, minDelayMs = 0, maxDelayMs = minDelayMs } = options;
   return (passage) => {
     if (options.only && !options.only(passage)) return {};
-    const [loss, duplicate, delay] = philox4x32([passage.index >>> 0, Math.floor(passage.index / two32), 0, 0], [options.seed >>> 0, faultKey]);
+    const [loss, duplicate, delay] = philox4x32(
+      [passage.index >>> 0, Math.floor(passage.index / two32), 0, 0],
+      [options.seed >>> 0, faultKey],
+    );
     return {
       lost: loss / two32 < lossRate,
       twice: duplicate / two32 < duplicateRate,

@@ -171,7 +171,8 @@ export class MemoryBroker {
   }
 
   #open<L extends MemoryConnection>(link: L): L {
-    if (!this.#running) throw new ThawError('THAW_TRANSPORT_UNAVAILABLE', `"${link.name}" connects to a broker that is stopped.`);
+    if (!this.#running)
+      throw new ThawError('THAW_TRANSPORT_UNAVAILABLE', `"${link.name}" connects to a broker that is stopped.`);
     this.#states.set(link, { up: true, paused: false, epoch: 0, held: [], channels: new Map() });
     for (const subscription of link.subscriptions) this.#index.add(subscription);
     return link;
@@ -211,7 +212,14 @@ export class MemoryBroker {
   #pass(from: MemoryConnection, to: MemorySubscription, message: MemoryMessage): void {
     const state = this.#states.get(to.connection)!;
     const { kind } = to.connection;
-    const fate = this.faults({ kind, from: from.name, to: to.connection.name, subject: message.subject, bytes: message.bytes.byteLength, index: this.#passages++ });
+    const fate = this.faults({
+      kind,
+      from: from.name,
+      to: to.connection.name,
+      subject: message.subject,
+      bytes: message.bytes.byteLength,
+      index: this.#passages++,
+    });
     if (fate.lost) return;
     let channel = state.channels.get(from);
     if (!channel) state.channels.set(from, (channel = { notBeforeMs: 0, queue: [] }));

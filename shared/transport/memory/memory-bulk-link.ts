@@ -1,7 +1,16 @@
 import { ThawError } from '@thaw/shared/protocol';
 import { SendWindow } from '../bulk/send-window.js';
-import { StatusListeners, warnOfError } from '../control/status-listeners.js';
-import type { BulkHandler, BulkLink, BulkOptions, BulkStats, LinkStatus, StopListening, Subscription } from '../links.js';
+import { warnOfError } from '../control/io/warn.js';
+import { StatusListeners } from '../control/status-listeners.js';
+import type {
+  BulkHandler,
+  BulkLink,
+  BulkOptions,
+  BulkStats,
+  LinkStatus,
+  StopListening,
+  Subscription,
+} from '../links.js';
 import { assertPattern, assertSubject } from '../subjects/index.js';
 import type { MemoryBroker, MemoryConnection, MemorySubscription } from './memory-broker.js';
 
@@ -44,7 +53,11 @@ export class MemoryBulkLink implements BulkLink, MemoryConnection {
     assertSubject(subject);
     const bytes = joined(parts);
     const size = bytes.byteLength;
-    if (size > this.maxPayloadBytes) throw new ThawError('THAW_TRANSPORT_TOO_LARGE', `A bulk message has ${size} bytes; the broker allows ${this.maxPayloadBytes}.`);
+    if (size > this.maxPayloadBytes)
+      throw new ThawError(
+        'THAW_TRANSPORT_TOO_LARGE',
+        `A bulk message has ${size} bytes; the broker allows ${this.maxPayloadBytes}.`,
+      );
     if (!this.#status.isUp) {
       this.#stats.messagesDropped++;
       return;
@@ -86,7 +99,9 @@ export class MemoryBulkLink implements BulkLink, MemoryConnection {
 
   flush(): Promise<void> {
     if (this.#status.isUp) return Promise.resolve();
-    return Promise.reject(new ThawError('THAW_TRANSPORT_UNAVAILABLE', `The bulk link "${this.name}" is ${this.#status.current}.`));
+    return Promise.reject(
+      new ThawError('THAW_TRANSPORT_UNAVAILABLE', `The bulk link "${this.name}" is ${this.#status.current}.`),
+    );
   }
 
   stats(): BulkStats {

@@ -1,7 +1,8 @@
 import { ThawError } from '@thaw/shared/protocol';
 import type { Timer } from '@thaw/shared/runtime';
 import { decodeReplyError, encodeReplyError } from '../control/reply-error.js';
-import { StatusListeners, warnOfError } from '../control/status-listeners.js';
+import { warnOfError } from '../control/io/warn.js';
+import { StatusListeners } from '../control/status-listeners.js';
 import type {
   ConnectOptions,
   ControlHandler,
@@ -41,7 +42,11 @@ export class MemoryControlLink implements ControlLink, MemoryConnection {
     this.#onError = options.onError ?? warnOfError;
     this.#status = new StatusListeners(this.#onError);
     this.#inbox = inbox;
-    this.subscriptions.add({ connection: this, pattern: `${inbox}.*`, take: (message) => this.#pending.get(message.subject)?.answer(message) });
+    this.subscriptions.add({
+      connection: this,
+      pattern: `${inbox}.*`,
+      take: (message) => this.#pending.get(message.subject)?.answer(message),
+    });
   }
 
   get status(): LinkStatus {
@@ -66,10 +71,12 @@ export class MemoryControlLink implements ControlLink, MemoryConnection {
     const { clock, latencyMs } = this.#broker;
     try {
       const reply = await new Promise<MemoryMessage>((resolve, reject) => {
-        const late = (): void => reject(new ThawError('THAW_TRANSPORT_TIMEOUT', `A request to ${subject}: no answer in time.`));
+        const late = (): void =>
+          reject(new ThawError('THAW_TRANSPORT_TIMEOUT', `A request to ${subject}: no answer in time.`));
         this.#pending.set(replyTo, { timer: clock.setTimer(timeoutMs, late), answer: resolve, fail: reject });
         const receivers = this.#broker.publish(this, { subject, bytes, replyTo });
-        const nobody = (): void => reject(new ThawError('THAW_TRANSPORT_NO_RESPONDER', `A request to ${subject}: nobody serves this subject.`));
+        const nobody = (): void =>
+          reject(new ThawError('THAW_TRANSPORT_NO_RESPONDER', `A request to ${subject}: nobody serves this subject.`));
         if (receivers === 0) clock.setTimer(latencyMs, nobody);
       });
       if (reply.isError) throw decodeReplyError(reply.bytes);
@@ -132,7 +139,8 @@ export class MemoryControlLink implements ControlLink, MemoryConnection {
 
   async #answer(message: MemoryMessage, handler: ServeHandler): Promise<void> {
     const respond = (reply: Omit<MemoryMessage, 'subject'>): void => {
-      if (message.replyTo !== undefined && this.#status.isUp) this.#broker.publish(this, { subject: message.replyTo, ...reply });
+      if (message.replyTo !== undefined && this.#status.isUp)
+        this.#broker.publish(this, { subject: message.replyTo, ...reply });
     };
     try {
       const bytes = await handler(message.bytes, message.subject);
@@ -154,6 +162,10 @@ export class MemoryControlLink implements ControlLink, MemoryConnection {
 
   #assertFits(bytes: Uint8Array): void {
     const max = this.#broker.maxPayloadBytes;
-    if (bytes.byteLength > max) throw new ThawError('THAW_TRANSPORT_TOO_LARGE', `A message has ${bytes.byteLength} bytes; the broker allows ${max}.`);
+    if (bytes.byteLength > max)
+      throw new ThawError(
+        'THAW_TRANSPORT_TOO_LARGE',
+        `A message has ${bytes.byteLength} bytes; the broker allows ${max}.`,
+      );
   }
 }

@@ -8,7 +8,10 @@ const text = (b: Uint8Array): string => Buffer.from(b).toString();
 /** One sender, one receiver, 200 messages under faults; what arrived, and when. */
 function run(seed: number): { got: string[]; atMs: number[] } {
   const clock = new VirtualClock();
-  const broker = new MemoryBroker(clock, { latencyMs: 1, faults: seededFaults({ seed, lossRate: 0.1, duplicateRate: 0.1, minDelayMs: 0, maxDelayMs: 20 }) });
+  const broker = new MemoryBroker(clock, {
+    latencyMs: 1,
+    faults: seededFaults({ seed, lossRate: 0.1, duplicateRate: 0.1, minDelayMs: 0, maxDelayMs: 20 }),
+  });
   const [a, b] = [broker.connectBulk({ name: 'a' }), broker.connectBulk({ name: 'b' })];
   const got: string[] = [];
   const atMs: number[] = [];
@@ -83,7 +86,9 @@ describe('MemoryBroker', () => {
     a.publish('x', bytes('lost'));
     broker.stop();
     await expect(request).rejects.toMatchObject({ code: 'THAW_TRANSPORT_UNAVAILABLE' });
-    await expect(a.request('ask', bytes('?'), { timeoutMs: 1000 })).rejects.toMatchObject({ code: 'THAW_TRANSPORT_UNAVAILABLE' });
+    await expect(a.request('ask', bytes('?'), { timeoutMs: 1000 })).rejects.toMatchObject({
+      code: 'THAW_TRANSPORT_UNAVAILABLE',
+    });
     a.publish('x', bytes('dropped'));
     expect(() => broker.connectControl({ name: 'c' })).toThrow('stopped');
     broker.start();

@@ -3,7 +3,7 @@ import { ThawError } from '@thaw/shared/protocol';
 
 const maxSubjectLength = 1024;
 // Anything that would end a token or a protocol line; other characters are legal, as in nats-server.
-// eslint-disable-next-line no-control-regex
+ 
 const forbidden = /[\u0000-\u0020\u007f]/;
 
 /** A subject one can publish to: no empty token, no wildcard. */
@@ -37,10 +37,18 @@ export function matches(pattern: string, subject: string): boolean {
 
 /** @throws ThawError THAW_TRANSPORT_SUBJECT_INVALID */
 export function assertSubject(subject: string): void {
-  if (!isSubject(subject)) throw new ThawError('THAW_TRANSPORT_SUBJECT_INVALID', `"${subject.slice(0, 100)}" is not a subject one can publish to.`);
+  if (!isSubject(subject))
+    throw new ThawError(
+      'THAW_TRANSPORT_SUBJECT_INVALID',
+      `"${subject.slice(0, 100)}" is not a subject one can publish to.`,
+    );
 }
 
 /** @throws ThawError THAW_TRANSPORT_SUBJECT_INVALID */
 export function assertPattern(pattern: string): void {
-  if (!isPattern(pattern)) throw new ThawError('THAW_TRANSPORT_SUBJECT_INVALID', `"${pattern.slice(0, 100)}" is not a pattern one can subscribe to.`);
+  if (!isPattern(pattern))
+    throw new ThawError(
+      'THAW_TRANSPORT_SUBJECT_INVALID',
+      `"${pattern.slice(0, 100)}" is not a pattern one can subscribe to.`,
+    );
 }

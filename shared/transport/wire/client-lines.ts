@@ -12,7 +12,14 @@ export interface ServerInfo {
 }
 
 export type ClientLine =
-  | { readonly kind: 'message'; readonly subject: string; readonly sid: number; readonly replyTo?: string; readonly headerBytes: number; readonly payloadBytes: number }
+  | {
+      readonly kind: 'message';
+      readonly subject: string;
+      readonly sid: number;
+      readonly replyTo?: string;
+      readonly headerBytes: number;
+      readonly payloadBytes: number;
+    }
   | { readonly kind: 'info'; readonly info: ServerInfo }
   | { readonly kind: 'ping' | 'pong' | 'ok' }
   | { readonly kind: 'error'; readonly text: string };
@@ -35,7 +42,13 @@ export function parseClientLine(line: string): ClientLine {
     case '+OK':
       return { kind: 'ok' };
     case '-ERR':
-      return { kind: 'error', text: line.slice(space < 0 ? line.length : space + 1).trim().replace(/^'|'$/g, '') };
+      return {
+        kind: 'error',
+        text: line
+          .slice(space < 0 ? line.length : space + 1)
+          .trim()
+          .replace(/^'|'$/g, ''),
+      };
     case 'INFO':
       return { kind: 'info', info: parseInfo(line.slice(5)) };
     default:
@@ -46,11 +59,18 @@ export function parseClientLine(line: string): ClientLine {
 function parseMessage(line: string, withHeaders: boolean): ClientLine {
   const fields = line.split(/[ \t]+/).filter((field) => field !== '');
   const sizes = withHeaders ? 2 : 1;
-  if (fields.length !== 3 + sizes && fields.length !== 4 + sizes) throw new WireError('Unknown Protocol Operation', line.slice(0, 60));
+  if (fields.length !== 3 + sizes && fields.length !== 4 + sizes)
+    throw new WireError('Unknown Protocol Operation', line.slice(0, 60));
   const total = parseCount(fields.at(-1)!, maxMessageBytes);
   const headerBytes = withHeaders ? parseCount(fields.at(-2)!, total) : 0;
   const replyTo = fields.length === 4 + sizes ? fields[3] : undefined;
-  const message = { kind: 'message', subject: utf8(fields[1]!), sid: parseCount(fields[2]!, Number.MAX_SAFE_INTEGER), headerBytes, payloadBytes: total - headerBytes } as const;
+  const message = {
+    kind: 'message',
+    subject: utf8(fields[1]!),
+    sid: parseCount(fields[2]!, Number.MAX_SAFE_INTEGER),
+    headerBytes,
+    payloadBytes: total - headerBytes,
+  } as const;
   return replyTo === undefined ? message : { ...message, replyTo: utf8(replyTo) };
 }
 
@@ -61,19 +81,21 @@ function parseInfo(json: string): ServerInfo {
   } catch {
     throw new WireError('Unknown Protocol Operation', 'INFO is not JSON');
   }
-  if (typeof info !== 'object' || info === null) throw new WireError('Unknown Protocol Operation', 'INFO is not an object');
+  if (typeof info !== 'object' || info === null)
+    throw new WireError('Unknown Protocol Operation', 'INFO is not an object');
   return info as ServerInfo;
 }
 
 /** Lines are read as latin1, where every byte survives; text that may hold more is decoded here. */
 export function utf8(latin1: string): string {
-  // eslint-disable-next-line no-control-regex
+   
   return /^[\u0000-\u007f]*$/.test(latin1) ? latin1 : Buffer.from(latin1, 'latin1').toString('utf8');
 }
 
 /** A non-negative decimal integer of at most `max`. @throws WireError */
 export function parseCount(text: string, max: number): number {
   const value = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
-  if (!(value <= max)) throw new WireError('Unknown Protocol Operation', `"${text.slice(0, 20)}" is not a size of at most ${max}`);
+  if (!(value <= max))
+    throw new WireError('Unknown Protocol Operation', `"${text.slice(0, 20)}" is not a size of at most ${max}`);
   return value;
 }

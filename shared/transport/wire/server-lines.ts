@@ -17,7 +17,14 @@ export interface ConnectFields {
 
 export type ServerLine =
   | { readonly kind: 'connect'; readonly connect: ConnectFields }
-  | { readonly kind: 'publish'; readonly subject: string; readonly replyTo?: string; readonly headerBytes: number; readonly totalBytes: number; readonly withHeaders: boolean }
+  | {
+      readonly kind: 'publish';
+      readonly subject: string;
+      readonly replyTo?: string;
+      readonly headerBytes: number;
+      readonly totalBytes: number;
+      readonly withHeaders: boolean;
+    }
   | { readonly kind: 'subscribe'; readonly pattern: string; readonly queue?: string; readonly sid: string }
   | { readonly kind: 'unsubscribe'; readonly sid: string; readonly max?: number }
   | { readonly kind: 'ping' | 'pong' | 'empty' | 'ok' };
@@ -41,7 +48,8 @@ export function parseServerLine(line: string): ServerLine {
       throw unknown(line);
     case 'UNSUB':
       if (fields.length === 2) return { kind: 'unsubscribe', sid: fields[1]! };
-      if (fields.length === 3) return { kind: 'unsubscribe', sid: fields[1]!, max: parseCount(fields[2]!, Number.MAX_SAFE_INTEGER) };
+      if (fields.length === 3)
+        return { kind: 'unsubscribe', sid: fields[1]!, max: parseCount(fields[2]!, Number.MAX_SAFE_INTEGER) };
       throw unknown(line);
     case 'PING':
       return { kind: 'ping' };
@@ -72,10 +80,12 @@ function parseConnect(line: string): ConnectFields {
   } catch {
     throw new WireError('Unknown Protocol Operation', 'CONNECT is not JSON');
   }
-  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) throw new WireError('Unknown Protocol Operation', 'CONNECT is not an object');
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
+    throw new WireError('Unknown Protocol Operation', 'CONNECT is not an object');
   const fields = raw as Record<string, unknown>;
   const flag = (name: string, absent: boolean): boolean => (typeof fields[name] === 'boolean' ? fields[name] : absent);
-  const text = (name: string): string | undefined => (typeof fields[name] === 'string' ? fields[name].slice(0, 1024) : undefined);
+  const text = (name: string): string | undefined =>
+    typeof fields[name] === 'string' ? fields[name].slice(0, 1024) : undefined;
   return {
     verbose: flag('verbose', true),
     pedantic: flag('pedantic', false),

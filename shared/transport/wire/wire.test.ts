@@ -5,7 +5,10 @@ import { FrameReader, parseClientLine, parseServerLine, WireError } from './inde
 type Seen = { line: string } | { header: string; payload: string };
 
 /** A reader that records what a client would see, with messages in destinations of their own. */
-function recorder(options: { scratchBytes?: number; directBytes?: number } = {}): { reader: FrameReader; seen: Seen[] } {
+function recorder(options: { scratchBytes?: number; directBytes?: number } = {}): {
+  reader: FrameReader;
+  seen: Seen[];
+} {
   const seen: Seen[] = [];
   let header: Buffer = Buffer.alloc(0);
   let payload: Buffer = Buffer.alloc(0);
@@ -44,13 +47,19 @@ function readAsSocket(reader: FrameReader, wire: Buffer, sizes: readonly number[
 
 const message = fc.record({
   subject: fc.constantFrom('a', 'run.3.total.17', 'x.y'),
-  headers: fc.option(fc.string({ maxLength: 40 }).map((s) => `NATS/1.0\r\nk: ${s.replace(/[^a-z]/gi, '_')}\r\n\r\n`), { nil: undefined }),
+  headers: fc.option(
+    fc.string({ maxLength: 40 }).map((s) => `NATS/1.0\r\nk: ${s.replace(/[^a-z]/gi, '_')}\r\n\r\n`),
+    { nil: undefined },
+  ),
   payload: fc.uint8Array({ maxLength: 300 }).map((b) => Buffer.from(b).toString('latin1')),
   before: fc.constantFrom('', 'PING\r\n', 'PONG\r\n', '+OK\r\n', "-ERR 'x'\r\n"),
 });
 const encode = (m: { subject: string; headers?: string | undefined; payload: string; before: string }): string => {
   const h = m.headers;
-  const line = h === undefined ? `MSG ${m.subject} 1 ${m.payload.length}` : `HMSG ${m.subject} 1 _r ${h.length} ${h.length + m.payload.length}`;
+  const line =
+    h === undefined
+      ? `MSG ${m.subject} 1 ${m.payload.length}`
+      : `HMSG ${m.subject} 1 _r ${h.length} ${h.length + m.payload.length}`;
   return `${m.before}${line}\r\n${h ?? ''}${m.payload}\r\n`;
 };
 
@@ -84,7 +93,10 @@ describe('FrameReader', () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 80 }), { maxLength: 8 }), (chunks) => {
         const { reader } = recorder();
-        const server = new FrameReader({ line: (l) => (parseServerLine(l), undefined), payload: () => undefined }, { maxLineBytes: 64 });
+        const server = new FrameReader(
+          { line: (l) => (parseServerLine(l), undefined), payload: () => undefined },
+          { maxLineBytes: 64 },
+        );
         for (const r of [reader, server])
           try {
             for (const chunk of chunks) r.push(chunk);
@@ -129,21 +141,52 @@ describe('FrameReader', () => {
 });
 
 describe('lines', () => {
-  it.each(['MSG a 1', 'MSG a 1 -1', 'MSG a 1 99999999999', 'MSG a x 1', 'HMSG a 1 9 5', 'HMSG a 1 5', 'INFO {', 'INFO 3', 'NOPE', ''])(
-    'a client refuses %j',
-    (line) => {
-      expect(() => parseClientLine(line)).toThrow(WireError);
-    },
-  );
-  it.each(['PUB', 'PUB a', 'PUB a b c 3', 'PUB a 1e3', 'HPUB a 9 5', 'SUB a', 'SUB a b c d', 'UNSUB', 'CONNECT', 'CONNECT []', 'CONNECT {"a":', 'GET / HTTP/1.1'])(
-    'a broker refuses %j',
-    (line) => {
-      expect(() => parseServerLine(line)).toThrow(WireError);
-    },
-  );
+  it.each([
+    'MSG a 1',
+    'MSG a 1 -1',
+    'MSG a 1 99999999999',
+    'MSG a x 1',
+    'HMSG a 1 9 5',
+    'HMSG a 1 5',
+    'INFO {',
+    'INFO 3',
+    'NOPE',
+    '',
+  ])('a client refuses %j', (line) => {
+    expect(() => parseClientLine(line)).toThrow(WireError);
+  });
+  it.each([
+    'PUB',
+    'PUB a',
+    'PUB a b c 3',
+    'PUB a 1e3',
+    'HPUB a 9 5',
+    'SUB a',
+    'SUB a b c d',
+    'UNSUB',
+    'CONNECT',
+    'CONNECT []',
+    'CONNECT {"a":',
+    'GET / HTTP/1.1',
+  ])('a broker refuses %j', (line) => {
+    expect(() => parseServerLine(line)).toThrow(WireError);
+  });
   it('reads publishes with and without reply and headers', () => {
-    expect(parseServerLine('pub a  5')).toEqual({ kind: 'publish', subject: 'a', headerBytes: 0, totalBytes: 5, withHeaders: false });
-    expect(parseServerLine('HPUB a r 12\t17')).toEqual({ kind: 'publish', subject: 'a', replyTo: 'r', headerBytes: 12, totalBytes: 17, withHeaders: true });
+    expect(parseServerLine('pub a  5')).toEqual({
+      kind: 'publish',
+      subject: 'a',
+      headerBytes: 0,
+      totalBytes: 5,
+      withHeaders: false,
+    });
+    expect(parseServerLine('HPUB a r 12\t17')).toEqual({
+      kind: 'publish',
+      subject: 'a',
+      replyTo: 'r',
+      headerBytes: 12,
+      totalBytes: 17,
+      withHeaders: true,
+    });
   });
   it('keeps text beyond ASCII', () => {
     const wire = Buffer.from('grün').toString('latin1');

@@ -8,7 +8,11 @@ import type { DisconnectNotice } from '../handle.js';
  * Calls `listener` for every ordinary client whose connection ends. Notices are lost while the watcher itself is
  * disconnected: heartbeats remain the ground truth. Needs the system credentials of a broker that we started.
  */
-export async function watchDisconnects(url: string, credentials: Credentials, listener: (notice: DisconnectNotice) => void): Promise<StopListening> {
+export async function watchDisconnects(
+  url: string,
+  credentials: Credentials,
+  listener: (notice: DisconnectNotice) => void,
+): Promise<StopListening> {
   const link = await connectControl(url, { ...credentials, name: `disconnect-watcher-${randomUUID().slice(0, 8)}` });
   link.subscribe('$SYS.ACCOUNT.*.DISCONNECT', (bytes) => {
     const notice = parseNotice(bytes);
@@ -20,7 +24,10 @@ export async function watchDisconnects(url: string, credentials: Credentials, li
 
 function parseNotice(bytes: Uint8Array): DisconnectNotice | undefined {
   try {
-    const { client, reason } = JSON.parse(Buffer.from(bytes).toString('utf8')) as { client?: { name?: unknown }; reason?: unknown };
+    const { client, reason } = JSON.parse(Buffer.from(bytes).toString('utf8')) as {
+      client?: { name?: unknown };
+      reason?: unknown;
+    };
     return typeof client?.name === 'string' ? { clientName: client.name, reason: String(reason ?? '') } : undefined;
   } catch {
     return undefined;

@@ -48,7 +48,14 @@ export async function startEmbeddedBroker(options: EmbeddedOptions = {}): Promis
   const connections = new Set<Connection>();
   const server = net.createServer({ pauseOnConnect: true, noDelay: true });
   await new Promise<void>((resolve, reject) => {
-    const refuse = (cause: Error): void => reject(new ThawError('THAW_BROKER_UNUSABLE', `The broker cannot listen on ${host}:${options.port ?? 0}: ${cause.message}`, { cause }));
+    const refuse = (cause: Error): void =>
+      reject(
+        new ThawError(
+          'THAW_BROKER_UNUSABLE',
+          `The broker cannot listen on ${host}:${options.port ?? 0}: ${cause.message}`,
+          { cause },
+        ),
+      );
     server.once('error', refuse);
     server.listen(options.port ?? 0, host, () => {
       server.off('error', refuse);
@@ -66,7 +73,9 @@ export async function startEmbeddedBroker(options: EmbeddedOptions = {}): Promis
     onDisconnect: options.onDisconnect,
   });
   server.on('connection', (socket) => {
-    const connection: Connection = new Connection(core, socket, limits, performance.now(), () => connections.delete(connection));
+    const connection: Connection = new Connection(core, socket, limits, performance.now(), () =>
+      connections.delete(connection),
+    );
     connections.add(connection);
     if (connections.size > (options.maxConnections ?? 1024)) connection.fail('maximum connections exceeded');
   });

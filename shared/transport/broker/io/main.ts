@@ -9,13 +9,19 @@ import { startEmbeddedBroker } from './embedded.js';
 
 const count = (text: string | undefined, name: string, max: number): number | undefined => {
   if (text === undefined) return undefined;
-  if (!/^\d{1,10}$/.test(text) || Number(text) > max) throw new ThawError('THAW_CONFIG_INVALID', `--${name} is "${text}", not a number up to ${max}.`);
+  if (!/^\d{1,10}$/.test(text) || Number(text) > max)
+    throw new ThawError('THAW_CONFIG_INVALID', `--${name} is "${text}", not a number up to ${max}.`);
   return Number(text);
 };
 
 try {
   const { values } = parseArgs({
-    options: { host: { type: 'string' }, port: { type: 'string' }, 'max-payload': { type: 'string' }, 'exit-with-parent': { type: 'boolean' } },
+    options: {
+      host: { type: 'string' },
+      port: { type: 'string' },
+      'max-payload': { type: 'string' },
+      'exit-with-parent': { type: 'boolean' },
+    },
   });
   const broker = await startEmbeddedBroker({
     host: values.host,
@@ -32,9 +38,14 @@ try {
     process.stdin.once('end', stop);
     process.stdin.resume();
   }
-  process.stdout.write(`${JSON.stringify({ event: 'listening', url: broker.url, port: broker.port, version: broker.version })}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ event: 'listening', url: broker.url, port: broker.port, version: broker.version })}\n`,
+  );
 } catch (error) {
-  const body = error instanceof ThawError ? error.toBody() : { code: 'THAW_INTERNAL', message: error instanceof Error ? error.message : String(error) };
+  const body =
+    error instanceof ThawError
+      ? error.toBody()
+      : { code: 'THAW_INTERNAL', message: error instanceof Error ? error.message : String(error) };
   process.stderr.write(`${JSON.stringify(body)}\n`);
   process.exitCode = 1;
 }

@@ -23,11 +23,15 @@ export async function inspectNatsServer(program: string): Promise<{ version: str
     text = (await promisify(execFile)(program, ['--version'], { timeout: 5000 })).stdout;
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    return { problem: missing ? `${program} is not installed` : `${program} --version failed: ${(error as Error).message}` };
+    return {
+      problem: missing ? `${program} is not installed` : `${program} --version failed: ${(error as Error).message}`,
+    };
   }
   const version = parseNatsVersion(text);
   if (version === undefined) return { problem: `${program} --version answered "${text.trim().slice(0, 80)}"` };
-  return isUsableNatsVersion(version) ? { version } : { problem: `${program} is version ${version}; 2.9 or later is needed` };
+  return isUsableNatsVersion(version)
+    ? { version }
+    : { problem: `${program} is version ${version}; 2.9 or later is needed` };
 }
 
 // nats-server does not watch its parent. A shell does: it ends the server when our end of its stdin closes, however we
@@ -91,7 +95,10 @@ export async function startNatsServer(options: {
     await sleep(20);
   }
   await close();
-  throw new ThawError('THAW_BROKER_UNUSABLE', `${options.program} did not start: ${child.errorTail().split('\n').at(-1) || 'no reason given'}`);
+  throw new ThawError(
+    'THAW_BROKER_UNUSABLE',
+    `${options.program} did not start: ${child.errorTail().split('\n').at(-1) || 'no reason given'}`,
+  );
 }
 
 async function readPortsFile(folder: string): Promise<string | undefined> {

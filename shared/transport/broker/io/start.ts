@@ -12,7 +12,8 @@ import { spawnBroker } from './child.js';
 import { inspectNatsServer, startNatsServer } from './nats-server.js';
 
 /**
- * A URL wins; else `nats-server` on PATH if it is usable (or demanded); else the embedded broker in a process of its own.
+ * A URL wins; else `nats-server` on PATH if it can be used; else, unless it was demanded, the embedded
+ * broker in a process of its own.
  * @throws ThawError THAW_BIND_REFUSED, THAW_BROKER_UNUSABLE, THAW_TRANSPORT_UNAVAILABLE or THAW_TRANSPORT_REFUSED (external)
  */
 export async function startBroker(options: BrokerOptions): Promise<BrokerHandle> {
@@ -20,27 +21,51 @@ export async function startBroker(options: BrokerOptions): Promise<BrokerHandle>
   const host = options.host ?? '127.0.0.1';
   assertBindAllowed({ host, hasCredential: false, what: 'A local broker' });
   const token = options.token ?? randomBytes(24).toString('base64url');
-  if (!isPlainToken(token)) throw new ThawError('THAW_CONFIG_INVALID', 'The broker token holds characters other than letters, digits and . _ ~ + / = -.');
+  if (!isPlainToken(token))
+    throw new ThawError(
+      'THAW_CONFIG_INVALID',
+      'The broker token holds characters other than letters, digits and . _ ~ + / = -.',
+    );
   const systemPassword = randomBytes(24).toString('base64url');
-  const settings = { host, port: options.port ?? 0, storeDir: options.storeDir, maxPayloadBytes: options.maxPayloadBytes ?? 8 << 20, token, systemPassword };
+  const settings = {
+    host,
+    port: options.port ?? 0,
+    storeDir: options.storeDir,
+    maxPayloadBytes: options.maxPayloadBytes ?? 8 << 20,
+    token,
+    systemPassword,
+  };
   const common = { token, systemCredentials: { user: systemUser, pass: systemPassword } };
-  if (options.prefer !== 'embedded') {
+  const startEmbedded = async (): Promise<BrokerHandle> =>
+    proven({ ...(await startEmbeddedProcess(settings)), ...common, kind: 'embedded' });
+  if (options.prefer === 'embedded') return startEmbedded();
+  try {
     const program = options.natsServerPath ?? 'nats-server';
     const found = await inspectNatsServer(program);
-    if ('version' in found) {
-      const server = await startNatsServer({ ...settings, program });
-      return proven({ ...server, ...common, kind: 'nats-server', version: found.version });
-    }
-    if (options.prefer === 'nats-server') throw new ThawError('THAW_BROKER_UNUSABLE', `${found.problem}.`);
+    if ('problem' in found) throw new ThawError('THAW_BROKER_UNUSABLE', `${found.problem}.`);
+    const server = await startNatsServer({ ...settings, program });
+    return await proven({ ...server, ...common, kind: 'nats-server', version: found.version });
+  } catch (error) {
+    if (options.prefer === 'nats-server' || !(error instanceof ThawError)) throw error;
+    return { ...(await startEmbedded()), note: error.message };
   }
-  return proven({ ...(await startEmbeddedProcess(settings)), ...common, kind: 'embedded' });
 }
 
 async function useExternal(url: string, options: BrokerOptions): Promise<BrokerHandle> {
-  const credentials: Credentials = { ...options.credentials, ...(options.token === undefined ? {} : { token: options.token }) };
+  const credentials: Credentials = {
+    ...options.credentials,
+    ...(options.token === undefined ? {} : { token: options.token }),
+  };
   const { version } = await probeBroker(url, credentials);
   const token = options.token === undefined ? {} : { token: options.token };
-  return { url, kind: 'external', version, ...token, exited: new Promise(() => undefined), close: () => Promise.resolve() };
+  return {
+    url,
+    kind: 'external',
+    version,
+    ...token,
+    exited: new Promise(() => undefined),
+    close: () => Promise.resolve(),
+  };
 }
 
 /** A broker is ready when a client got an answer; one that gives none is stopped again. */
@@ -62,8 +87,21 @@ async function startEmbeddedProcess(settings: {
   readonly systemPassword: string;
 }): Promise<Pick<BrokerHandle, 'url' | 'version' | 'pid' | 'exited' | 'close'>> {
   const main = fileURLToPath(builtFile(import.meta.url, './main.js'));
-  const args = [main, '--host', settings.host, '--port', `${settings.port}`, '--max-payload', `${settings.maxPayloadBytes}`, '--exit-with-parent'];
-  const env = { ...process.env, THAW_BROKER_TOKEN: settings.token, THAW_BROKER_SYSTEM_PASSWORD: settings.systemPassword };
+  const args = [
+    main,
+    '--host',
+    settings.host,
+    '--port',
+    `${settings.port}`,
+    '--max-payload',
+    `${settings.maxPayloadBytes}`,
+    '--exit-with-parent',
+  ];
+  const env = {
+    ...process.env,
+    THAW_BROKER_TOKEN: settings.token,
+    THAW_BROKER_SYSTEM_PASSWORD: settings.systemPassword,
+  };
   const child = spawnBroker(process.execPath, args, env);
   let ended = false;
   const exited = child.exited.then(() => void (ended = true));
@@ -76,7 +114,11 @@ async function startEmbeddedProcess(settings: {
     ),
     exited,
   ]);
-  if (!listening) throw new ThawError('THAW_BROKER_UNUSABLE', `The embedded broker did not start: ${child.errorTail() || 'no reason given'}`);
+  if (!listening)
+    throw new ThawError(
+      'THAW_BROKER_UNUSABLE',
+      `The embedded broker did not start: ${child.errorTail() || 'no reason given'}`,
+    );
   child.letGo();
   return {
     url: listening.url,

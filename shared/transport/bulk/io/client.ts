@@ -46,7 +46,9 @@ export class BulkClient implements ConnectionEvents {
           return;
         }
         // Links that lost one broker together must not return in one moment.
-        await sleep(retryMs * (0.75 + Math.random() / 2), undefined, { signal: this.#stop.signal }).catch(() => undefined);
+        await sleep(retryMs * (0.75 + Math.random() / 2), undefined, { signal: this.#stop.signal }).catch(
+          () => undefined,
+        );
         retryMs = Math.min(longestRetryMs, retryMs * 2);
       }
   }
@@ -107,7 +109,11 @@ export class BulkClient implements ConnectionEvents {
     for (const [sid, pattern] of this.#subscriptions) connection.send(`SUB ${pattern} ${sid}\r\n`);
     this.#connection = connection;
     // Whoever hears of the connection may count on every subscription being in force.
-    if (await connection.flush()) this.#post({ type: 'status', status: again ? 'reconnected' : 'connected', maxPayloadBytes: connection.maxPayloadBytes }, []);
+    if (await connection.flush())
+      this.#post(
+        { type: 'status', status: again ? 'reconnected' : 'connected', maxPayloadBytes: connection.maxPayloadBytes },
+        [],
+      );
     const why = await connection.closed;
     this.#connection = undefined;
     this.#report();
@@ -120,7 +126,7 @@ export class BulkClient implements ConnectionEvents {
     this.#closing = true;
     this.#stop.abort();
     const connection = this.#connection;
-    if (connection) await Promise.race([connection.flush(), sleep(closeTimeoutMs)]);
+    if (connection) await Promise.race([connection.flush(), sleep(closeTimeoutMs, undefined, { ref: false })]);
     this.#report();
     connection?.end();
     this.#post({ type: 'status', status: 'closed', maxPayloadBytes: 0 }, []);
@@ -138,7 +144,10 @@ export class BulkClient implements ConnectionEvents {
     const messages = this.#received;
     if (messages.length > 0) {
       this.#received = [];
-      this.#post({ type: 'messages', messages }, messages.map(({ payload }) => payload.buffer as ArrayBuffer));
+      this.#post(
+        { type: 'messages', messages },
+        messages.map(({ payload }) => payload.buffer as ArrayBuffer),
+      );
     }
     const counts = this.#settledCounts;
     if (counts.sent + counts.dropped > 0) {

@@ -50,7 +50,11 @@ export class BulkConnection implements SessionPort {
   #finish: (why: ConnectionFailure) => void = () => undefined;
 
   /** @throws ConnectionFailure */
-  static async open(settings: BulkWorkerSettings, events: ConnectionEvents, timeoutMs: number): Promise<BulkConnection> {
+  static async open(
+    settings: BulkWorkerSettings,
+    events: ConnectionEvents,
+    timeoutMs: number,
+  ): Promise<BulkConnection> {
     const connection = new BulkConnection(settings, events);
     const timer = setTimeout(() => connection.#fail(new ConnectionFailure('no answer in time')), timeoutMs);
     try {
@@ -131,11 +135,20 @@ export class BulkConnection implements SessionPort {
     const over = this.closed.then((why) => Promise.reject(why));
     over.catch(() => undefined);
     const info = await Promise.race([new Promise<ServerInfo>((resolve) => this.#greetings.push(resolve)), over]);
-    if (info.tls_required && !this.#settings.tls) throw new ConnectionFailure('the broker demands TLS', { wantsTls: true });
+    if (info.tls_required && !this.#settings.tls)
+      throw new ConnectionFailure('the broker demands TLS', { wantsTls: true });
     if (this.#settings.tls) await Promise.race([this.#startTls(), over]);
     const { name, token, user, pass, echo } = this.#settings;
     const connect = {
-      ...{ verbose: false, pedantic: false, lang: 'thaw-bulk', version: '1', protocol: 1, headers: true, no_responders: false },
+      ...{
+        verbose: false,
+        pedantic: false,
+        lang: 'thaw-bulk',
+        version: '1',
+        protocol: 1,
+        headers: true,
+        no_responders: false,
+      },
       ...{ echo, name, auth_token: token, user, pass },
     };
     this.send(`CONNECT ${JSON.stringify(connect)}\r\n`);
@@ -165,7 +178,8 @@ export class BulkConnection implements SessionPort {
     socket.once('close', () => {
       if (socket === this.#socket) this.#over();
     });
-    if (this.#settings.tls && socket instanceof tls.TLSSocket === false) socket.on('data', (chunk: Buffer) => this.#take(() => this.#reader.push(chunk)));
+    if (this.#settings.tls && socket instanceof tls.TLSSocket === false)
+      socket.on('data', (chunk: Buffer) => this.#take(() => this.#reader.push(chunk)));
   }
 
   #onRead(): net.OnReadOpts {
@@ -184,7 +198,8 @@ export class BulkConnection implements SessionPort {
     try {
       read();
     } catch (error) {
-      if (!(error instanceof WireError)) this.#events.error(error instanceof Error ? (error.stack ?? error.message) : String(error));
+      if (!(error instanceof WireError))
+        this.#events.error(error instanceof Error ? (error.stack ?? error.message) : String(error));
       this.#fail(new ConnectionFailure(`what the broker sends is not NATS: ${(error as Error).message}`));
     }
   }

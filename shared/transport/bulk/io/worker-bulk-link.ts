@@ -3,8 +3,17 @@ import { Worker } from 'node:worker_threads';
 import { ThawError } from '@thaw/shared/protocol';
 import { builtFile } from '@thaw/shared/runtime';
 import { credentialsOf, natsCredentials, parseUrl } from '../../control/io/connect-options.js';
-import { StatusListeners, warnOfError } from '../../control/status-listeners.js';
-import type { BulkHandler, BulkLink, BulkOptions, BulkStats, LinkStatus, StopListening, Subscription } from '../../links.js';
+import { warnOfError } from '../../control/io/warn.js';
+import { StatusListeners } from '../../control/status-listeners.js';
+import type {
+  BulkHandler,
+  BulkLink,
+  BulkOptions,
+  BulkStats,
+  LinkStatus,
+  StopListening,
+  Subscription,
+} from '../../links.js';
 import { assertPattern, assertSubject } from '../../subjects/index.js';
 import { SendWindow } from '../send-window.js';
 import type { BulkWorkerSettings, FromWorker, ToWorker } from '../worker-messages.js';
@@ -72,7 +81,9 @@ class WorkerBulkLink implements BulkLink {
         this.#onError(error);
       });
       worker.once('exit', () => {
-        reject(new ThawError('THAW_TRANSPORT_UNAVAILABLE', `The bulk link "${this.name}" ended before it was connected.`));
+        reject(
+          new ThawError('THAW_TRANSPORT_UNAVAILABLE', `The bulk link "${this.name}" ended before it was connected.`),
+        );
         this.#end();
       });
     });
@@ -90,7 +101,11 @@ class WorkerBulkLink implements BulkLink {
     assertSubject(subject);
     let bytes = 0;
     for (const part of parts) bytes += part.byteLength;
-    if (bytes > this.maxPayloadBytes) throw new ThawError('THAW_TRANSPORT_TOO_LARGE', `A bulk message has ${bytes} bytes; the broker allows ${this.maxPayloadBytes}.`);
+    if (bytes > this.maxPayloadBytes)
+      throw new ThawError(
+        'THAW_TRANSPORT_TOO_LARGE',
+        `A bulk message has ${bytes} bytes; the broker allows ${this.maxPayloadBytes}.`,
+      );
     if (!this.#status.isUp) {
       this.#stats.messagesDropped++;
       return;
@@ -130,7 +145,11 @@ class WorkerBulkLink implements BulkLink {
         this.#flushes.set(id, resolve);
         this.#tell({ type: 'flush', id });
       }));
-    if (!reached) throw new ThawError('THAW_TRANSPORT_UNAVAILABLE', `The bulk link "${this.name}" was disconnected before a flush was answered.`);
+    if (!reached)
+      throw new ThawError(
+        'THAW_TRANSPORT_UNAVAILABLE',
+        `The bulk link "${this.name}" was disconnected before a flush was answered.`,
+      );
   }
 
   stats(): BulkStats {

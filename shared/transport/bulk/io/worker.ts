@@ -5,7 +5,9 @@ import { BulkClient } from './client.js';
 
 const owner = parentPort;
 if (!owner) throw new Error('bulk/io/worker runs as a worker thread only');
-const client = new BulkClient(workerData as BulkWorkerSettings, (message, transfer) => owner.postMessage(message, [...transfer]));
+const client = new BulkClient(workerData as BulkWorkerSettings, (message, transfer) =>
+  owner.postMessage(message, [...transfer]),
+);
 owner.on('message', (message: ToWorker) => client.take(message));
 await client.run();
 owner.close();

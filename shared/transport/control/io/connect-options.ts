@@ -30,7 +30,12 @@ export function natsCredentials(credentials: Credentials): Credentials {
     const { user, pass } = credentials;
     return user === undefined ? {} : { user, ...(pass === undefined ? {} : { pass }) };
   }
-  return { user: clientUser, pass: credentials.token, ...(credentials.user === undefined ? {} : { user: credentials.user, pass: credentials.pass }), token: credentials.token };
+  return {
+    user: clientUser,
+    pass: credentials.token,
+    ...(credentials.user === undefined ? {} : { user: credentials.user, pass: credentials.pass }),
+    token: credentials.token,
+  };
 }
 
 /** `nats://token@host` and `nats://user:pass@host`, as NATS clients understand them. */
@@ -61,10 +66,17 @@ export function parseUrl(url: string): URL {
 export function toThawError(error: unknown, what: string): ThawError {
   if (error instanceof ThawError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
-  const has = (kind: abstract new (...args: never[]) => Error): boolean => error instanceof kind || cause.cause instanceof kind;
-  if (has(errors.AuthorizationError) || has(errors.UserAuthenticationExpiredError)) return new ThawError('THAW_TRANSPORT_REFUSED', `${what}: the broker refused the credentials.`, { cause });
-  if (has(errors.NoRespondersError)) return new ThawError('THAW_TRANSPORT_NO_RESPONDER', `${what}: nobody serves this subject.`, { cause });
-  if (has(errors.TimeoutError)) return new ThawError('THAW_TRANSPORT_TIMEOUT', `${what}: no answer in time.`, { cause });
-  if (has(errors.PermissionViolationError)) return new ThawError('THAW_TRANSPORT_REFUSED', `${what}: ${cause.message}`, { cause });
-  return new ThawError('THAW_TRANSPORT_UNAVAILABLE', `${what}: ${cause.message || 'the broker cannot be reached'}.`, { cause });
+  const has = (kind: abstract new (...args: never[]) => Error): boolean =>
+    error instanceof kind || cause.cause instanceof kind;
+  if (has(errors.AuthorizationError) || has(errors.UserAuthenticationExpiredError))
+    return new ThawError('THAW_TRANSPORT_REFUSED', `${what}: the broker refused the credentials.`, { cause });
+  if (has(errors.NoRespondersError))
+    return new ThawError('THAW_TRANSPORT_NO_RESPONDER', `${what}: nobody serves this subject.`, { cause });
+  if (has(errors.TimeoutError))
+    return new ThawError('THAW_TRANSPORT_TIMEOUT', `${what}: no answer in time.`, { cause });
+  if (has(errors.PermissionViolationError))
+    return new ThawError('THAW_TRANSPORT_REFUSED', `${what}: ${cause.message}`, { cause });
+  return new ThawError('THAW_TRANSPORT_UNAVAILABLE', `${what}: ${cause.message || 'the broker cannot be reached'}.`, {
+    cause,
+  });
 }

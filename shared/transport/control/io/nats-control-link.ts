@@ -15,7 +15,8 @@ import type {
 } from '../../links.js';
 import { assertPattern, assertSubject } from '../../subjects/index.js';
 import { decodeReplyError, encodeReplyError, errorHeader } from '../reply-error.js';
-import { StatusListeners, warnOfError } from '../status-listeners.js';
+import { warnOfError } from './warn.js';
+import { StatusListeners } from '../status-listeners.js';
 import { natsOptions, toThawError } from './connect-options.js';
 
 const retryDelayMs = 100;
@@ -80,7 +81,10 @@ class NatsControlLink implements ControlLink {
     const lost = new Promise<never>((_resolve, reject) => (fail = reject));
     this.#pending.add(fail);
     try {
-      const reply = await Promise.race([this.#connection.request(subject, bytes, { timeout: Math.max(1, timeoutMs) }), lost]);
+      const reply = await Promise.race([
+        this.#connection.request(subject, bytes, { timeout: Math.max(1, timeoutMs) }),
+        lost,
+      ]);
       if (reply.headers?.has(errorHeader)) throw decodeReplyError(reply.data);
       return reply.data;
     } catch (error) {
@@ -110,7 +114,8 @@ class NatsControlLink implements ControlLink {
   async close(): Promise<void> {
     if (this.#status.current === 'closed') return;
     // What was published just before must still leave, but closing must not wait for a broker that is gone.
-    if (this.#status.isUp) await Promise.race([this.#connection.flush().catch(() => undefined), sleep(1000, undefined, { ref: false })]);
+    if (this.#status.isUp)
+      await Promise.race([this.#connection.flush().catch(() => undefined), sleep(1000, undefined, { ref: false })]);
     await this.#connection.close();
     this.#down('closed');
   }
@@ -172,6 +177,9 @@ class NatsControlLink implements ControlLink {
   #assertFits(bytes: Uint8Array): void {
     const max = this.#connection.info?.max_payload;
     if (max !== undefined && bytes.byteLength > max)
-      throw new ThawError('THAW_TRANSPORT_TOO_LARGE', `A message has ${bytes.byteLength} bytes; the broker allows ${max}.`);
+      throw new ThawError(
+        'THAW_TRANSPORT_TOO_LARGE',
+        `A message has ${bytes.byteLength} bytes; the broker allows ${max}.`,
+      );
   }
 }

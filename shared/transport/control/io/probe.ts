@@ -4,7 +4,10 @@ import type { Credentials } from '../../links.js';
 import { natsOptions, toThawError } from './connect-options.js';
 
 /** @throws ThawError THAW_TRANSPORT_UNAVAILABLE, THAW_TRANSPORT_REFUSED */
-export async function probeBroker(url: string, credentials: Credentials): Promise<{ version: string; maxPayloadBytes: number }> {
+export async function probeBroker(
+  url: string,
+  credentials: Credentials,
+): Promise<{ version: string; maxPayloadBytes: number }> {
   try {
     const connection = await connect({ ...natsOptions(url, { ...credentials, name: 'thaw-probe' }), reconnect: false });
     try {
