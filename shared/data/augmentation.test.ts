@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RandomStream } from '@thaw/shared/runtime';
-import { augment, centreBatch, drawAugment, toSigned } from './augmentation.js';
+import { augment, augmentBytes, centreBatch, drawAugment, toSigned } from './augmentation.js';
 
 /** Image r has the value 100 r + 10 y + x at (y, x). */
 const shape = [5, 5, 1] as [number, number, 1];
@@ -31,6 +31,15 @@ describe('augment', () => {
     const variants = Array.from({ length: 40 }, (_, i) => [{ seed: i }, { step: i }, { lane: i }]).flat();
     const seen = new Set(variants.map((change) => augment({ ...request, ...change }).join()));
     expect(seen.size).toBeGreaterThan(20);
+  });
+
+  it('keeps the channels of a pixel together', () => {
+    const colour = Uint8Array.from({ length: 48 }, (_, i) => i); // 4 x 4 x 3: pixel p is 3p, 3p + 1, 3p + 2
+    for (let step = 0; step < 8; step++) {
+      const bytes = augmentBytes({ ...request, images: colour, shape: [4, 4, 3], step });
+      for (let i = 0; i < bytes.length; i += 3)
+        expect([bytes[i]! % 3, bytes[i + 1]! - bytes[i]!, bytes[i + 2]! - bytes[i]!]).toEqual([0, 1, 2]);
+    }
   });
 
   it('reaches every offset and both directions; flips only when asked', () => {

@@ -44,26 +44,28 @@ export interface AugmentRequest {
   readonly lane: number;
 }
 
-/** Training batch: random crop and, if asked for, flip, keyed by (seed, step, lane, row). Float32 [n, size, size, C] in [-1, 1]. */
-export function augment(request: AugmentRequest): Float32Array {
+/** Training batch: random crop and, if asked for, flip, keyed by (seed, step, lane, row). Uint8 [n, size, size, C], a new array. */
+export function augmentBytes(request: AugmentRequest): Uint8Array {
   const { seed, step, lane, shape, size, flip } = request;
   return cutBatch(request, (row) => drawAugment(new RandomStream(seed, 'augment', step, lane, row), shape, size, flip));
 }
 
-/** Evaluation batch: centre crop with the official offset. Float32 [n, size, size, C] in [-1, 1]. */
-export function centreBatch(request: Pick<AugmentRequest, 'images' | 'shape' | 'size'>): Float32Array {
-  const draw = {
-    top: halfToEven(request.shape[0] - request.size),
-    left: halfToEven(request.shape[1] - request.size),
-    flip: false,
-  };
+/** {@link augmentBytes} as float32 in [-1, 1]. */
+export const augment = (request: AugmentRequest): Float32Array => toSigned(augmentBytes(request));
+
+/** Evaluation batch: centre crop with the official offset. Uint8 [n, size, size, C], a new array. */
+export function centreBytes(request: BatchRequest): Uint8Array {
+  const { shape, size } = request;
+  const draw = { top: halfToEven(shape[0] - size), left: halfToEven(shape[1] - size), flip: false };
   return cutBatch(request, () => draw);
 }
 
-function cutBatch(
-  { images, shape, size }: Pick<AugmentRequest, 'images' | 'shape' | 'size'>,
-  drawOf: (row: number) => AugmentDraw,
-): Float32Array {
+/** {@link centreBytes} as float32 in [-1, 1]. */
+export const centreBatch = (request: BatchRequest): Float32Array => toSigned(centreBytes(request));
+
+type BatchRequest = Pick<AugmentRequest, 'images' | 'shape' | 'size'>;
+
+function cutBatch({ images, shape, size }: BatchRequest, drawOf: (row: number) => AugmentDraw): Uint8Array {
   const [height, width, channels] = shape;
   const stride = height * width * channels;
   if (size > height || size > width)
@@ -74,16 +76,18 @@ function cutBatch(
   if (images.length % stride !== 0)
     throw new RangeError(`${images.length} bytes are not a whole number of ${height} x ${width} x ${channels} images.`);
   const rows = images.length / stride;
-  const out = new Float32Array(rows * size * size * channels);
+  const out = new Uint8Array(rows * size * size * channels);
   let to = 0;
   for (let row = 0; row < rows; row++) {
     const { top, left, flip } = drawOf(row);
-    for (let y = 0; y < size; y++) {
+    for (let y = 0; y < size; y++, to += size * channels) {
       const line = row * stride + ((top + y) * width + left) * channels;
-      for (let x = 0; x < size; x++) {
-        const from = line + (flip ? size - 1 - x : x) * channels;
-        for (let c = 0; c < channels; c++) out[to++] = signedOfByte[images[from + c]!]!;
+      if (!flip) {
+        out.set(images.subarray(line, line + size * channels), to);
+        continue;
       }
+      for (let x = 0; x < size; x++)
+        for (let c = 0; c < channels; c++) out[to + x * channels + c] = images[line + (size - 1 - x) * channels + c]!;
     }
   }
   return out;

@@ -124,6 +124,15 @@ describe('LeasedShards', () => {
       shards.grant(1, forged);
       await expect(shards.read(0, 0)).rejects.toThrow(coded('THAW_DATA_CORRUPT'));
     }
+    // Also when the shard is open already.
+    const warm = open();
+    warm.grant(1, [lease!]);
+    await warm.read(0, 0);
+    warm.grant(
+      2,
+      change(() => ({ sha256: '0'.repeat(64) })).map((forged) => ({ ...forged, generation: 2 })),
+    );
+    await expect(warm.read(0, 0)).rejects.toThrow(coded('THAW_DATA_CORRUPT'));
     const beyond = open();
     beyond.grant(
       1,

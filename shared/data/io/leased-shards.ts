@@ -131,14 +131,27 @@ export class LeasedShards {
     );
   }
 
-  #openShard(read: LeaseRead): Promise<OpenShard> {
+  /** The shard of the data set that a lease names. */
+  #known(read: LeaseRead): { index: number; shard: Shard } {
+    this.#book.assertShard(read.shard, read.sha256);
+    const known = this.#shards.get(read.shard);
+    if (known === undefined || known.shard.sha256 !== read.sha256)
+      throw new ThawError(
+        'THAW_DATA_CORRUPT',
+        `A lease names the shard ${read.shard} with SHA-256 ${read.sha256}; the data set "${this.#options.manifest.name}" has no such shard.`,
+      );
+    return known;
+  }
+
+  async #openShard(read: LeaseRead): Promise<OpenShard> {
+    const known = this.#known(read);
     const found = this.#open.get(read.shard);
     if (found !== undefined) {
       this.#open.delete(read.shard);
       this.#open.set(read.shard, found);
       return found;
     }
-    const opening = this.#fetch(read);
+    const opening = this.#fetch(read, known);
     this.#open.set(read.shard, opening);
     opening.then(
       ({ content }) => {
@@ -150,16 +163,12 @@ export class LeasedShards {
     return opening;
   }
 
-  async #fetch(read: LeaseRead): Promise<OpenShard> {
-    this.#book.assertShard(read.shard, read.sha256);
-    const known = this.#shards.get(read.shard);
-    if (known === undefined || known.shard.sha256 !== read.sha256)
-      throw new ThawError(
-        'THAW_DATA_CORRUPT',
-        `A lease names the shard ${read.shard} with SHA-256 ${read.sha256}; the data set "${this.#options.manifest.name}" has no such shard.`,
-      );
+  async #fetch(read: LeaseRead, known: { index: number; shard: Shard }): Promise<OpenShard> {
     const { cache, store, manifest } = this.#options;
-    let bytes = await cache?.get(read.sha256);
+    let bytes = await cache?.get(read.sha256).catch((err: unknown) => {
+      this.#logger.warn('A cached shard could not be read', { shard: read.shard, err });
+      return undefined;
+    });
     if (bytes === undefined) {
       const object = await store.get(read.shard);
       if (object === undefined)
