@@ -1,7 +1,7 @@
 /** What every degradation is to the rest of Thaw. See docs and Bansal et al. 2022: D(x, 0) = x, D(x, T) fully degraded. */
 import type { Tensor, Tensor1D, Tensor4D } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
-import type { TensorSpec } from '../engine/types.js';
+import type { TensorSpec } from '../engine/index.js';
 import type { RandomStream } from '../runtime/index.js';
 
 /** The square images that a degradation is made for. */

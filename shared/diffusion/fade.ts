@@ -11,7 +11,7 @@ export interface FadeSchedule {
 /** m_i at squared distance d2. */
 export function fade(schedule: FadeSchedule, index: number, squaredDistance: number): number {
   const sigma = schedule.constant ? schedule.kernelStd : schedule.kernelStd * (index + schedule.initialMask);
-  return 1 - exactExp(-squaredDistance / (2 * sigma * sigma));
+  return squaredDistance === 0 ? 0 : 1 - exactExp(-squaredDistance / (2 * sigma * sigma));
 }
 
 /** Cumulative products: row s = 0..steps, column k: prod_{i < s} m_i(squaredDistances[k]); float64. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { trace } from '../engine/trace/index.js';
+import { trace } from '../engine/index.js';
 import type { RunConfig } from '../protocol/index.js';
 import { RunConfigSchema } from '../protocol/index.js';
 import { trainingInputs } from './draws.js';

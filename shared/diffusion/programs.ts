@@ -1,6 +1,6 @@
 /** The programs that an engine compiles for a run. Tables and contexts are inputs named `table/<name>` and `context/<name>`. */
 import * as tf from '@tensorflow/tfjs-core';
-import type { ProgramDefinition, TensorSpec } from '../engine/types.js';
+import type { ProgramDefinition, TensorSpec } from '../engine/index.js';
 import { unet, unetWeightSpecs } from '../model/index.js';
 import type { RunConfig } from '../protocol/index.js';
 import type { Degradation, Tensors } from './degradation.js';

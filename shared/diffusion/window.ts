@@ -5,9 +5,10 @@ import type { RowMap } from './axis-operator.js';
 /** w[k] = exp(-(k - floor(n/2))^2 / (2 sigma^2)) / sum, k = 0..taps-1; `taps` odd. sigma may be Infinity (a box). */
 export function gaussianWindow(taps: number, sigma: number): Float64Array {
   const centre = Math.floor(taps / 2);
-  const window = Float64Array.from({ length: taps }, (_, k) =>
-    exactExp(-((k - centre) * (k - centre)) / (2 * sigma * sigma)),
-  );
+  const window = Float64Array.from({ length: taps }, (_, k) => {
+    const squared = (k - centre) * (k - centre);
+    return squared === 0 ? 1 : exactExp(-squared / (2 * sigma * sigma)); // sigma^2 may underflow
+  });
   const sum = window.reduce((total, value) => total + value, 0);
   return window.map((value) => value / sum);
 }

@@ -6,8 +6,18 @@ import type { Runner } from './runner.js';
 export const training: Runner = {
   covers: /^training\/adam_ema$/,
   run(golden) {
-    const { lr, betas, eps, ema_decay: decay } = golden.params as { lr: number; betas: [number, number]; eps: number; ema_decay: number };
-    const optimizer = RunConfigSchema.shape.optimizer.parse({ learningRate: lr, beta1: betas[0], beta2: betas[1], epsilon: eps });
+    const {
+      lr,
+      betas,
+      eps,
+      ema_decay: decay,
+    } = golden.params as { lr: number; betas: [number, number]; eps: number; ema_decay: number };
+    const optimizer = RunConfigSchema.shape.optimizer.parse({
+      learningRate: lr,
+      beta1: betas[0],
+      beta2: betas[1],
+      epsilon: eps,
+    });
     const weights = golden.floats('w0');
     const size = weights.length;
     const arrays = { weights, firstMoment: new Float32Array(size), secondMoment: new Float32Array(size) };
