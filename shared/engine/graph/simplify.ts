@@ -10,6 +10,8 @@ export interface SimplifiedGraph {
   readonly name: string;
   readonly values: readonly Value[];
   readonly outputs: Readonly<Record<string, Value>>;
+  /** Who reads each live value, once per operand. */
+  readonly users: ReadonlyMap<Value, readonly Value[]>;
   /** Weights and inputs in the order of the traced graph, those that nothing reads included. */
   readonly inputs: readonly Value[];
   /** Rewrites done, by rule. */
@@ -50,5 +52,12 @@ export function simplify(graph: TracedGraph, rules?: readonly Rule[]): Simplifie
     replayed[node.outputs[0]!] = value;
   }
   const outputs = Object.fromEntries(Object.entries(graph.outputs).map(([name, id]) => [name, replayed[id]!]));
-  return { name: graph.name, values: reachable(Object.values(outputs)), outputs, inputs, ruleHits: builder.ruleHits };
+  const values = reachable(Object.values(outputs));
+  return { name: graph.name, values, outputs, users: usersOf(values), inputs, ruleHits: builder.ruleHits };
+}
+
+function usersOf(values: readonly Value[]): Map<Value, Value[]> {
+  const users = new Map<Value, Value[]>(values.map((value) => [value, []]));
+  for (const value of values) for (const input of value.inputs) users.get(input)!.push(value);
+  return users;
 }

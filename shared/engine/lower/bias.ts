@@ -13,10 +13,7 @@ export interface FusedBiases {
 
 /** Finds convolutions whose only use is to have a vector of channels added: the convolution adds it itself. */
 export function fuseBiases(graph: SimplifiedGraph): FusedBiases {
-  const uses = new Map<Value, number>();
-  const use = (value: Value): unknown => uses.set(value, (uses.get(value) ?? 0) + 1);
-  for (const value of graph.values) value.inputs.forEach(use);
-  Object.values(graph.outputs).forEach(use);
+  const outputs = new Set(Object.values(graph.outputs));
 
   const biasOf = new Map<Value, Value>();
   const sumOf = new Map<Value, Value>();
@@ -29,7 +26,8 @@ export function fuseBiases(graph: SimplifiedGraph): FusedBiases {
     ] as const) {
       const fits =
         withBias.includes(convolution.op) &&
-        uses.get(convolution) === 1 &&
+        graph.users.get(convolution)!.length === 1 &&
+        !outputs.has(convolution) &&
         bias.shape.length === 1 &&
         bias.op === 'Input';
       if (!fits || bias.shape[0] !== convolution.shape[3] || sumOf.has(value)) continue;

@@ -53,11 +53,24 @@ function outputPadding({
   });
 }
 
-/** The gradient with respect to the input is the transposed convolution. */
+const isPointwise = ({ filterSize, strides, pads }: ConvolutionAttributes): boolean =>
+  [...filterSize, ...strides].every((n) => n === 1) && pads.every((pad) => pad === 0);
+
+/** The gradient with respect to the input is the transposed convolution; for 1x1 one with the transposed filter. */
 export const plainInputGradient: Lowering = (context, value) => {
   const { emitter, layouts } = context;
   const [dy, filter] = value.inputs as readonly [Value, Value];
   const geometry = convolutionOf(value);
+  if (isPointwise(geometry)) {
+    const operands = [layouts.in(dy, channelsFirst), layouts.in(filter, [2, 3, 0, 1])];
+    const inputs = withBias(context, value, operands);
+    layouts.place(
+      value,
+      emitter.emit('Conv', inputs, nchw(value.shape), { ...window(geometry), group: 1 }),
+      channelsFirst,
+    );
+    return;
+  }
   const inputs = withBias(context, value, [layouts.in(dy, channelsFirst), layouts.in(filter, filterChannelsFirst)]);
   const attributes = { ...window(geometry), output_padding: outputPadding(geometry), group: 1 };
   layouts.place(value, emitter.emit('ConvTranspose', inputs, nchw(value.shape), attributes), channelsFirst);
