@@ -77,10 +77,10 @@ export interface ModelSource {
 /** Held-out images of a data set. */
 export interface TestImages {
   count(dataset: string, split: string): Promise<number>;
-  /** uint8 [H, W, C], the pixels of one image. */
-  pixels(dataset: string, split: string, index: number): Promise<Uint8Array>;
-  /** Mean of the train split, [H, W, C] in [0, 255]. */
-  meanTrain(dataset: string): Promise<Float32Array>;
+  /** One image, cut to `shape` around its centre, [H, W, C] in [-1, 1]. */
+  image(dataset: string, split: string, index: number, shape: ImageShape): Promise<Float32Array>;
+  /** Mean of the train split, cut likewise, [H, W, C] in [0, 255]. */
+  meanTrain(dataset: string, shape: ImageShape): Promise<Float32Array>;
 }
 
 /** Uncompressed 8-bit image. */
@@ -111,5 +111,7 @@ export interface SamplerMesh {
   onEvent(handler: (event: SamplerEvent) => void): void;
   serveEvaluations(handler: (request: EvaluateRequest) => Promise<EvaluateResult>): void;
   announceEvaluation(result: EvaluateResult): void;
+  /** Somebody says that a channel moved. */
+  onChannelMoved(handler: (channel: string) => void): void;
   close(): Promise<void>;
 }

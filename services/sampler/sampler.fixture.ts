@@ -1,6 +1,7 @@
 /** Samplers in process for tests: a model that needs no engine, a data set that needs no files. */
 import type { AddressInfo } from 'node:net';
 import { Health, silentLogger, systemClock, systemEntropy, type Logger } from '@thaw/shared/runtime';
+import { pixelsToUnit } from '@thaw/shared/diffusion';
 import { ThawError } from '@thaw/shared/protocol';
 import { MemoryStore, type ObjectStore } from '@thaw/shared/storage';
 import type { FastifyInstance } from 'fastify';
@@ -88,7 +89,7 @@ export class FakeModels implements ModelSource {
 /** Image i has pixels that no other image has. */
 export const fakeTestImages: TestImages = {
   count: async () => 100,
-  pixels: async (_dataset, _split, index) => Uint8Array.from({ length: values }, (_, i) => (i * 7 + index * 31) % 256),
+  image: async (_dataset, _split, index) => pixelsToUnit(Uint8Array.from({ length: values }, (_, i) => (i * 7 + index * 31) % 256)),
   meanTrain: async () => new Float32Array(values).fill(127.5),
 };
 
@@ -106,6 +107,7 @@ export interface HarnessOptions extends FakeModelOptions {
   readonly hub?: MemoryMeshHub;
   readonly name?: string;
   readonly models?: FakeModels;
+  readonly testImages?: TestImages;
   readonly logger?: Logger;
   readonly maxQueuedRows?: number;
   readonly maxRows?: number;
@@ -120,7 +122,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   const sampler = createSampler({
     name, store, models, mesh, logger,
     config: { channel: 'latest', pollMs: 60_000, maxRows, workers: 1, maxQueuedRows, detectionMs },
-    testImages: fakeTestImages,
+    testImages: options.testImages ?? fakeTestImages,
     images: createImageCodec({ maxPixels: 1_000_000 }),
     clock: systemClock,
     entropy: systemEntropy,

@@ -50,6 +50,9 @@ export function createSampler(parts: SamplerParts): Sampler {
     start() {
       follower.start();
       service.start();
+      mesh.onChannelMoved((channel) => {
+        if (channel === config.channel) void follower.look();
+      });
       mesh.serveEvaluations(async (request) => {
         const result = await evaluator.evaluate(request);
         mesh.announceEvaluation(result);

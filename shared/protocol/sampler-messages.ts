@@ -11,6 +11,8 @@ export const samplerSubjects = {
   evaluate: 'thaw.sampler.evaluate',
   /** Event: an evaluation is finished and stored ({@link EvaluateResultSchema}). */
   evaluated: 'thaw.sampler.evaluated',
+  /** Event, from whoever moved a channel: samplers look at it now instead of at their next poll ({@link ChannelMovedSchema}). */
+  channelMoved: 'thaw.channel-moved',
 } as const;
 export const samplerQueue = 'samplers';
 
@@ -65,6 +67,10 @@ export type RowOffer = z.infer<typeof RowOfferSchema>;
 /** accepted: the row is computed or being computed there; busy: ask again a little later. */
 export const RowAnswerSchema = z.strictObject({ answer: z.enum(['accepted', 'busy']), sampler: SamplerNameSchema });
 export type RowAnswer = z.infer<typeof RowAnswerSchema>;
+
+/** A hint: the channel's log is the truth. */
+export const ChannelMovedSchema = z.strictObject({ channel: NameSchema });
+export type ChannelMoved = z.infer<typeof ChannelMovedSchema>;
 
 const rowName = { job: JobIdSchema, row: z.int().min(0) };
 export const SamplerEventSchema = z.discriminatedUnion('type', [

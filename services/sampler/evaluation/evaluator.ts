@@ -1,5 +1,4 @@
 /** Evaluates a checkpoint on fixed test images, below the users' rows, and stores what it found. */
-import { pixelsToUnit } from '@thaw/shared/diffusion';
 import { EvaluateResultSchema, ThawError, type EvaluateRequest, type EvaluateResult } from '@thaw/shared/protocol';
 import type { Clock, Logger } from '@thaw/shared/runtime';
 import type { ObjectStore } from '@thaw/shared/storage';
@@ -66,7 +65,7 @@ export class Evaluator {
     const available = await testImages.count(model.dataset, request.split);
     if (request.count > available)
       throw new ThawError('THAW_JOB_INVALID', `count: ${request.count} images were asked for; the split ${request.split} has ${available}.`);
-    const board = new ScoreBoard(model.shape, await testImages.meanTrain(model.dataset));
+    const board = new ScoreBoard(model.shape, await testImages.meanTrain(model.dataset, model.shape));
     const pictured: ScoredImage[] = [];
     for (let first = 0; first < request.count; first += window) {
       const rows = Array.from({ length: Math.min(window, request.count - first) }, (_, i) => first + i);
@@ -130,7 +129,7 @@ export class Evaluator {
         priority: 'evaluation',
         dueByMs: 0,
         async prepare() {
-          original = pixelsToUnit(await testImages.pixels(model.dataset, request.split, row));
+          original = await testImages.image(model.dataset, request.split, row, model.shape);
           const context = model.drawContext(evaluationSeed, row);
           degraded = (await model.degrade([{ x0: original, severity: model.steps, context }]))[0]!;
           const severities = Array.from({ length: model.steps }, (_, k) => model.steps - k);

@@ -1,6 +1,6 @@
 /** The mesh over the control link: queue groups spread rows and evaluations over the samplers. */
 import {
-  decodeMessage, encodeMessage, EvaluateRequestSchema, EvaluateResultSchema, RowAnswerSchema, RowOfferSchema, samplerQueue,
+  ChannelMovedSchema, decodeMessage, encodeMessage, EvaluateRequestSchema, EvaluateResultSchema, RowAnswerSchema, RowOfferSchema, samplerQueue,
   SamplerEventSchema, samplerSubjects,
 } from '@thaw/shared/protocol';
 import type { Logger } from '@thaw/shared/runtime';
@@ -19,6 +19,16 @@ export function controlMesh(link: ControlLink, { offerTimeoutMs, logger, name }:
   const served: Subscription[] = [];
   const heard: Subscription[] = [];
   const queue = { queue: samplerQueue };
+  const hear = (subject: string, handler: (bytes: Uint8Array) => void): void => {
+    const guarded = (bytes: Uint8Array): void => {
+      try {
+        handler(bytes);
+      } catch (err) {
+        logger.warn('A message is not understood', { subject, err });
+      }
+    };
+    heard.push(link.subscribe(subject, guarded));
+  };
   return {
     async offer(offer) {
       const answer = await link.request(samplerSubjects.rows, encodeMessage(RowOfferSchema, offer), { timeoutMs: offerTimeoutMs });
@@ -37,15 +47,13 @@ export function controlMesh(link: ControlLink, { offerTimeoutMs, logger, name }:
       link.publish(samplerSubjects.events, encodeMessage(SamplerEventSchema, event));
     },
     onEvent(handler) {
-      const hear = (bytes: Uint8Array): void => {
-        try {
-          const event = decodeMessage(SamplerEventSchema, bytes);
-          if (event.sampler !== name) handler(event);
-        } catch (err) {
-          logger.warn('An event of another sampler is not understood', { err });
-        }
-      };
-      heard.push(link.subscribe(samplerSubjects.events, hear));
+      hear(samplerSubjects.events, (bytes) => {
+        const event = decodeMessage(SamplerEventSchema, bytes);
+        if (event.sampler !== name) handler(event);
+      });
+    },
+    onChannelMoved(handler) {
+      hear(samplerSubjects.channelMoved, (bytes) => handler(decodeMessage(ChannelMovedSchema, bytes).channel));
     },
     serveEvaluations(handler) {
       const answer = async (bytes: Uint8Array): Promise<Uint8Array> =>

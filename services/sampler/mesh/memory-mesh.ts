@@ -6,6 +6,7 @@ interface Member {
   readonly rows: ((offer: RowOffer) => RowAnswer | Promise<RowAnswer>)[];
   readonly events: ((event: SamplerEvent) => void)[];
   readonly evaluations: ((request: EvaluateRequest) => Promise<EvaluateResult>)[];
+  readonly channels: ((channel: string) => void)[];
 }
 
 /** Offers go round the members in turn. */
@@ -15,7 +16,7 @@ export class MemoryMeshHub {
   #turn = 0;
 
   join(): SamplerMesh {
-    const member: Member = { rows: [], events: [], evaluations: [] };
+    const member: Member = { rows: [], events: [], evaluations: [], channels: [] };
     this.#members.push(member);
     return {
       offer: async (offer) => {
@@ -33,6 +34,7 @@ export class MemoryMeshHub {
       announceEvaluation: (result) => {
         for (const handler of this.#results) handler(result);
       },
+      onChannelMoved: (handler) => void member.channels.push(handler),
       close: async () => {
         if (this.#members.includes(member)) this.#members.splice(this.#members.indexOf(member), 1);
       },
@@ -42,6 +44,10 @@ export class MemoryMeshHub {
   /** As the coordinator does over the broker. */
   async evaluate(request: EvaluateRequest): Promise<EvaluateResult> {
     return (await this.#next((member) => member.evaluations[0]))(request);
+  }
+
+  channelMoved(channel: string): void {
+    for (const member of this.#members) for (const handler of member.channels) handler(channel);
   }
 
   onEvaluation(handler: (result: EvaluateResult) => void): void {

@@ -3,7 +3,7 @@ import { pixelsToUnit } from '@thaw/shared/diffusion';
 import { ThawError, type JobSpec } from '@thaw/shared/protocol';
 import { dueByMs, savedSeverities } from '../jobs/index.js';
 import { rowKey } from '../keeping/index.js';
-import type { RestorationModel, TestImages } from '../ports.js';
+import type { ImageShape, RestorationModel, TestImages } from '../ports.js';
 import { beginTrajectory, resumeTrajectory, severityOf, type Trajectory } from '../trajectory/index.js';
 import type { RowTask } from '../work/index.js';
 import type { JobStore } from './job-store.js';
@@ -25,12 +25,12 @@ export function rowTask(spec: JobSpec, row: number, world: RowTaskWorld): RowTas
   const saved = new Set(savedSeverities(spec));
   const start: { original?: Float32Array; degraded?: Float32Array; model?: RestorationModel } = {};
 
-  const startPixels = async (): Promise<Uint8Array> => {
-    if (spec.mode === 'restore') return jobs.input(spec.id);
+  const startImage = async (shape: ImageShape): Promise<Float32Array> => {
+    if (spec.mode === 'restore') return pixelsToUnit(await jobs.input(spec.id));
     const index = spec.test?.indices[row];
     if (spec.test === undefined || index === undefined)
       throw new ThawError('THAW_INTERNAL', `Job ${spec.id} does not say which test image row ${row} is.`);
-    return world.testImages.pixels(spec.test.dataset, 'test', index);
+    return world.testImages.image(spec.test.dataset, 'test', index, shape);
   };
 
   return {
@@ -40,7 +40,7 @@ export function rowTask(spec: JobSpec, row: number, world: RowTaskWorld): RowTas
     dueByMs: dueByMs(spec),
     async prepare(model) {
       const { height, width, channels } = model.shape;
-      const x0 = pixelsToUnit(await startPixels());
+      const x0 = await startImage(model.shape);
       if (x0.length !== height * width * channels)
         throw new ThawError('THAW_INTERNAL', `The image of row ${row} has ${x0.length} values; the model takes ${height}x${width}x${channels}.`);
       const context = model.drawContext(spec.seed, row);

@@ -1,0 +1,118 @@
+/** The sampler process: configuration from the environment, ports made real, the service, its doors. */
+import { engineKinds, openEngine, type EngineKind } from '@thaw/shared/engine';
+import { ThawError } from '@thaw/shared/protocol';
+import {
+  attachSignals, createLogger, Health, Lifecycle, loadConfig, Metrics, randomHex, startOperationsServer, systemClock, systemEntropy, watchEventLoop,
+  type Timer,
+} from '@thaw/shared/runtime';
+import { openStore } from '@thaw/shared/storage';
+import { connectControl } from '@thaw/shared/transport';
+import { SamplerConfigSchema } from './config.js';
+import { serveFrames } from './io/frames-socket.js';
+import { createHttpServer, listen } from './io/http-server.js';
+import { createImageCodec } from './io/image-codec.js';
+import { addJobRoutes } from './io/job-routes.js';
+import { controlMesh, MemoryMeshHub } from './mesh/index.js';
+import { CheckpointModels, datasetImages } from './models/index.js';
+import { createSampler } from './sampler.js';
+
+/** From the request to stop until the process exits, whatever is left. */
+const drainDeadlineMs = 8000;
+const gaugePeriodMs = 500;
+
+function engineKind(text: string): EngineKind | 'auto' {
+  const kind = (['auto', ...engineKinds] as const).find((known) => known === text);
+  if (kind === undefined)
+    throw new ThawError('THAW_CONFIG_INVALID', `engine: there is no engine "${text}".`, { cure: `Choose one of auto, ${engineKinds.join(', ')}.` });
+  return kind;
+}
+
+async function main(): Promise<void> {
+  const config = loadConfig({ schema: SamplerConfigSchema, env: process.env });
+  const clock = systemClock;
+  const name = `${config.name}-${randomHex(systemEntropy, 4)}`;
+  const logger = createLogger({ service: 'sampler', level: config.logLevel, fields: { sampler: name } });
+  const lifecycle = new Lifecycle({ clock, logger, deadlineMs: drainDeadlineMs, exit: (code) => process.exit(code) });
+  attachSignals(lifecycle);
+  process.on('disconnect', () => void lifecycle.stop('the supervisor is gone'));
+
+  const metrics = new Metrics({ service: 'sampler' });
+  const health = new Health();
+  const { host, token, allowedHosts, allowedOrigins } = config;
+  lifecycle.onStop('event loop watch', watchEventLoop(health));
+  const operations = await startOperationsServer({ host, port: config.metricsPort, token, health, metrics, clock });
+  lifecycle.onStop('metrics listener', () => operations.close());
+
+  const store = await openStore(config.storeUrl);
+  const engine = await openEngine({ kind: engineKind(config.engine), workers: config.workers });
+  lifecycle.onStop('engine', () => engine.close());
+  logger.info('Engine ready', { ...engine.describe() });
+
+  const credentials = { token: config.natsToken, user: config.natsUser, pass: config.natsPassword };
+  const mesh =
+    config.natsUrl === undefined
+      ? new MemoryMeshHub().join()
+      : controlMesh(await connectControl(config.natsUrl, { name, ...credentials, onError: (err) => logger.warn('Link error', { err }) }), {
+          name,
+          logger,
+          offerTimeoutMs: config.detectionMs,
+        });
+  lifecycle.onStop('mesh', () => mesh.close());
+
+  const images = createImageCodec({ maxPixels: config.maxPixels });
+  const calls = metrics.histogram('sampler_call_seconds', { help: 'Duration of a network call.', buckets: [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5] });
+  const rows = metrics.counter('sampler_row_steps_total', { help: 'Rows computed, summed over network calls.' });
+  const sampler = createSampler({
+    name, config, store, images, mesh, clock, logger,
+    models: new CheckpointModels({ store, engine, batchSizes: config.batchSizes, keepVersions: config.keepVersions, logger }),
+    testImages: datasetImages(store),
+    entropy: systemEntropy,
+    onCall: ({ severities, tookMs }) => {
+      calls.observe(tookMs / 1000);
+      rows.inc(severities.length);
+    },
+    onVersion: ({ step }) => served.set(step),
+  });
+  const served = metrics.gauge('sampler_version_step', { help: 'Step of the checkpoint that is served.' });
+  const queued = metrics.gauge('sampler_queued_rows', { help: 'Rows of accepted, unfinished jobs; what autoscaling looks at.' });
+  const { service, follower, jobs } = sampler;
+  health.register('model', 'ready', () => {
+    if (follower.current === undefined) return { ok: false, reason: follower.problem?.message ?? 'No model has been loaded yet.' };
+    return follower.problem === undefined ? { ok: true } : { ok: true, reason: `The head is not served: ${follower.problem.message}` };
+  });
+  health.register('admission', 'ready', () => (service.draining ? { ok: false, reason: 'The sampler is shutting down.' } : { ok: true }));
+
+  const answers = metrics.counter('sampler_http_answers_total', { help: 'Answers by route and status.', labels: ['route', 'status'] });
+  const rules = { host, allowedHosts, allowedOrigins, ...(token === undefined ? {} : { token }) };
+  const app = await createHttpServer({
+    ...rules, health, clock, logger,
+    maxBodyBytes: config.maxBodyBytes,
+    onAnswer: (route, status) => answers.inc({ route, status: String(status) }),
+  });
+  addJobRoutes(app, { service, images, maxWaitMs: config.maxWaitMs });
+  const closeFrames = serveFrames(app.server, { ...rules, service, jobs, images, clock, logger, maxWatchers: config.maxWatchers });
+  const url = await listen(app, { ...rules, port: config.port });
+  // Last registered, first done: hand over while the doors still answer, then close them.
+  lifecycle.onStop('HTTP door', async () => {
+    closeFrames();
+    await app.close();
+  });
+  let observing: Timer | undefined;
+  lifecycle.onStop('hand-over', async () => {
+    observing?.cancel();
+    await sampler.leave();
+  });
+  sampler.start();
+  const observe = (): void => {
+    queued.set(service.queuedRows);
+    if (!lifecycle.stopping.aborted) observing = clock.setTimer(gaugePeriodMs, observe);
+  };
+  observe();
+  process.stdout.write(`${JSON.stringify({ listening: url, id: name, metrics: operations.url })}\n`);
+}
+
+main().catch((error: unknown) => {
+  const text = error instanceof ThawError ? `${error.code}: ${error.message} ${error.cure}` : error instanceof Error ? error.stack : String(error);
+  process.stderr.write(`${text}\n`);
+  process.exit(1);
+});

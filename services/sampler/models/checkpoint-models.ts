@@ -1,0 +1,142 @@
+/** Models from checkpoints: averaged weights, verified byte by byte, in the layout that the engine wants. */
+import { toStored, type Engine } from '@thaw/shared/engine';
+import { fromOfficial, sizeOf, unetWeightSpecs } from '@thaw/shared/model';
+import { ThawError, type RunConfig } from '@thaw/shared/protocol';
+import type { Logger } from '@thaw/shared/runtime';
+import { loadGroup, loadRun, readHead, readManifest, type ObjectStore } from '@thaw/shared/storage';
+import type { ModelSource, ModelVersion, RestorationModel } from '../ports.js';
+import { versionKey } from '../work/index.js';
+import { RunPrograms } from './run-programs.js';
+
+export interface CheckpointModelsOptions {
+  readonly store: ObjectStore;
+  readonly engine: Engine;
+  readonly batchSizes: readonly number[];
+  /** Versions kept in memory; jobs that run keep theirs beyond that. */
+  readonly keepVersions: number;
+  readonly logger: Logger;
+}
+
+type Weights = Readonly<Record<string, Float32Array>>;
+
+export class CheckpointModels implements ModelSource {
+  readonly #o: CheckpointModelsOptions;
+  readonly #models = new Map<string, Promise<RestorationModel>>();
+  readonly #ready = new Map<string, ModelVersion>();
+  readonly #programs = new Map<string, Promise<RunPrograms>>();
+
+  constructor(options: CheckpointModelsOptions) {
+    this.#o = options;
+  }
+
+  async headOf(channel: string): Promise<ModelVersion | undefined> {
+    return (await readHead(this.#o.store, channel))?.serving ?? undefined;
+  }
+
+  async versionOf(run: string, step: number): Promise<ModelVersion> {
+    const { manifestSha256 } = await readManifest(this.#o.store, run, step);
+    return { run, step, manifestSha256 };
+  }
+
+  loaded(): ModelVersion[] {
+    return [...this.#ready.values()];
+  }
+
+  load(version: ModelVersion): Promise<RestorationModel> {
+    const key = versionKey(version);
+    const known = this.#models.get(key);
+    this.#models.delete(key);
+    const model = known ?? this.#load(version);
+    this.#models.set(key, model); // used last
+    if (known === undefined) {
+      model.then(
+        () => {
+          this.#ready.set(key, version);
+          this.#evict();
+        },
+        () => this.#models.get(key) === model && this.#models.delete(key),
+      );
+    }
+    return model;
+  }
+
+  async #load(version: ModelVersion): Promise<RestorationModel> {
+    const { store, logger } = this.#o;
+    const { manifest, manifestSha256 } = await readManifest(store, version.run, version.step);
+    if (manifestSha256 !== version.manifestSha256)
+      throw new ThawError(
+        'THAW_CHECKPOINT_INVALID',
+        `The manifest of step ${version.step} of run ${version.run} has SHA-256 ${manifestSha256}, not ${version.manifestSha256} as promoted.`,
+      );
+    const { config: run, configSha256 } = await loadRun(store, version.run);
+    if (configSha256 !== manifest.configSha256)
+      throw new ThawError('THAW_CHECKPOINT_INVALID', `Step ${version.step} of run ${version.run} was made with another configuration than the stored one.`);
+    const programs = await this.#programsOf(run);
+    const weights = this.#weights(version, programs, await loadGroup(store, manifest, 'ema'));
+    await programs.prove(weights, logger);
+    const model: RestorationModel = {
+      version,
+      shape: programs.shape,
+      steps: programs.degradation.steps,
+      dataset: run.data.dataset,
+      batchSizes: programs.batchSizes,
+      drawContext: (seed, row) => programs.drawContext(seed, row),
+      step: (rows) => programs.step(weights, rows),
+      degrade: (rows) => programs.degrade(rows),
+    };
+    await this.#warm(model);
+    return model;
+  }
+
+  /** A first call, before the model is served: its result must be numbers. */
+  async #warm(model: RestorationModel): Promise<void> {
+    const { height, width, channels } = model.shape;
+    const x = new Float32Array(height * width * channels);
+    const [output] = await model.step([{ x, severity: model.steps, nextSeverity: model.steps - 1, context: model.drawContext(0, 0) }]);
+    if (!output!.estimate.every(Number.isFinite))
+      throw new ThawError('THAW_CHECKPOINT_INVALID', `The weights of step ${model.version.step} restore to values that are no numbers.`);
+  }
+
+  /** A run's configuration never changes, so its name stands for its programs. */
+  #programsOf(run: RunConfig): Promise<RunPrograms> {
+    const known = this.#programs.get(run.name);
+    if (known !== undefined) return known;
+    const programs = RunPrograms.compile(this.#o.engine, run, this.#o.batchSizes);
+    this.#programs.set(run.name, programs);
+    programs.catch(() => this.#programs.delete(run.name));
+    return programs;
+  }
+
+  #weights(version: ModelVersion, programs: RunPrograms, tensors: Awaited<ReturnType<typeof loadGroup>>): Weights {
+    const { run } = programs;
+    const specs = unetWeightSpecs(run.network, run.data.channels);
+    const weights: Record<string, Float32Array> = {};
+    for (const stored of programs.storedWeights) {
+      const spec = specs[stored.name];
+      const tensor = tensors[stored.name];
+      if (spec === undefined || tensor === undefined || tensor.dtype !== 'F32' || tensor.data.length !== sizeOf(spec.officialShape))
+        throw new ThawError(
+          'THAW_CHECKPOINT_INVALID',
+          `The checkpoint ${version.step} of run ${version.run} has no averaged weight ${stored.name} of shape [${spec?.officialShape.join(', ') ?? ''}].`,
+        );
+      weights[stored.name] = shared(toStored(stored, fromOfficial(spec, tensor.data)));
+    }
+    return weights;
+  }
+
+  #evict(): void {
+    for (const key of this.#models.keys()) {
+      if (this.#ready.size <= this.#o.keepVersions) return;
+      if (!this.#ready.has(key)) continue; // being loaded
+      this.#models.delete(key);
+      this.#ready.delete(key);
+    }
+  }
+}
+
+/** On shared memory: the engine's workers read weights in place. */
+function shared(values: Float32Array): Float32Array {
+  const copy = new Float32Array(new SharedArrayBuffer(values.byteLength));
+  copy.set(values);
+  return copy;
+}

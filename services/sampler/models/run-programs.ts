@@ -1,0 +1,186 @@
+/** The compiled programs of a run. Weights are inputs, so every checkpoint of the run shares them. */
+import { contextInputs, degradationOf, degradationProgram, tableInputs, type Degradation } from '@thaw/shared/diffusion';
+import type { Compiled, Engine, TensorData } from '@thaw/shared/engine';
+import { ThawError, type RunConfig } from '@thaw/shared/protocol';
+import { RandomStream, type Logger } from '@thaw/shared/runtime';
+import { paddedSize } from '../batching/index.js';
+import type { DegradeRow, ImageShape, RowContext, StepOutput, StepRow } from '../ports.js';
+import { samplingProgram } from './sampling-program.js';
+
+type Weights = Readonly<Record<string, Float32Array>>;
+
+export class RunPrograms {
+  readonly run: RunConfig;
+  readonly degradation: Degradation;
+  readonly shape: ImageShape;
+  readonly #steps: ReadonlyMap<number, Compiled>;
+  readonly #degrade: Compiled;
+  readonly #largest: number;
+  #sizes: readonly number[];
+  #proven: Promise<void> | undefined;
+
+  private constructor(run: RunConfig, degradation: Degradation, steps: ReadonlyMap<number, Compiled>, degrade: Compiled) {
+    this.run = run;
+    this.degradation = degradation;
+    this.shape = { height: run.data.size, width: run.data.size, channels: run.data.channels };
+    this.#steps = steps;
+    this.#degrade = degrade;
+    this.#largest = Math.max(...steps.keys());
+    this.#sizes = [this.#largest];
+  }
+
+  /** Compiles the programs of `run` for every batch size. {@link prove} decides which sizes are used. */
+  static async compile(engine: Engine, run: RunConfig, batchSizes: readonly number[]): Promise<RunPrograms> {
+    const degradation = degradationOf(run);
+    const steps = new Map<number, Compiled>();
+    for (const size of [...new Set(batchSizes)].sort((a, b) => a - b))
+      steps.set(size, await engine.load(samplingProgram(run, size, degradation)));
+    const degrade = await engine.load(degradationProgram(run, Math.max(...batchSizes), degradation));
+    return new RunPrograms(run, degradation, steps, degrade);
+  }
+
+  /** Weights as the graph wants them; equal for all batch sizes. */
+  get storedWeights(): Compiled['weights'] {
+    return this.#steps.get(this.#largest)!.weights;
+  }
+
+  /** Batch sizes in use, ascending. */
+  get batchSizes(): readonly number[] {
+    return this.#sizes;
+  }
+
+  drawContext(seed: number, row: number): RowContext {
+    return this.degradation.drawContext(new RandomStream(seed, 'degradation', 0, 0, row));
+  }
+
+  /** One network call, padded to the smallest batch size that fits. */
+  step(weights: Weights, rows: readonly StepRow[]): Promise<StepOutput[]> {
+    return this.#step(weights, rows, paddedSize(this.#sizes, rows.length));
+  }
+
+  /** Start images: D(x0, s), truncated to 8 bits where the degradation asks for it. */
+  async degrade(rows: readonly DegradeRow[]): Promise<Float32Array[]> {
+    const results: Float32Array[] = [];
+    for (let first = 0; first < rows.length; first += this.#largest) {
+      const part = rows.slice(first, first + this.#largest);
+      const padded = pad(part, this.#largest);
+      const inputs: Record<string, TensorData> = {
+        x0: packed(padded.map((row) => row.x0)),
+        severity: Int32Array.from(padded, (row) => row.severity),
+        ...this.#shared(padded),
+      };
+      const { degraded } = await this.#degrade.run({ weights: {}, inputs });
+      for (let row = 0; row < part.length; row++) {
+        const image = rowOf(degraded, row, this.#largest);
+        results.push(this.degradation.truncateStart ? image.map(truncatedTo8Bits) : image);
+      }
+    }
+    return results;
+  }
+
+  /**
+   * Finds out by measuring which batch sizes give a row the same bits as the largest, wherever it stands and whoever its neighbours are.
+   * Done once, with the first weights.
+   * @throws ThawError THAW_ENGINE_NOT_DETERMINISTIC when not even the largest does: nothing that it computes could be promised
+   */
+  prove(weights: Weights, logger: Logger): Promise<void> {
+    this.#proven ??= this.#prove(weights, logger).catch((error: unknown) => {
+      this.#proven = undefined;
+      throw error;
+    });
+    return this.#proven;
+  }
+
+  async #prove(weights: Weights, logger: Logger): Promise<void> {
+    const rows = Array.from({ length: this.#largest }, (_, row) => this.#probeRow(row));
+    const expected = await this.#step(weights, rows, this.#largest);
+    const again = await this.#step(weights, [...rows].reverse(), this.#largest);
+    if (!again.reverse().every((output, row) => sameBits(output, expected[row]!)))
+      throw new ThawError('THAW_ENGINE_NOT_DETERMINISTIC', 'The bits of a row depend on its place in the batch.');
+    const proven: number[] = [];
+    const order = weightOrder(this.#steps.get(this.#largest)!);
+    for (const [size, compiled] of this.#steps) {
+      if (weightOrder(compiled) !== order) {
+        logger.warn('A batch size is not used: it wants weights in another order than the largest', { size, largest: this.#largest });
+        continue;
+      }
+      // All rows, in groups that straddle the order of the large batch.
+      const groups = Array.from({ length: Math.ceil(rows.length / size) }, (_, group) =>
+        rows.map((_, row) => row).filter((row) => row % Math.ceil(rows.length / size) === group),
+      );
+      let same = true;
+      for (const group of groups) {
+        const outputs = await this.#step(weights, group.map((row) => rows[row]!), size);
+        same &&= outputs.every((output, i) => sameBits(output, expected[group[i]!]!));
+      }
+      if (same) proven.push(size);
+      else logger.warn('A batch size is not used: it gives other bits than the largest', { size, largest: this.#largest });
+    }
+    this.#sizes = proven.sort((a, b) => a - b);
+    if (!proven.includes(this.#largest))
+      throw new ThawError('THAW_ENGINE_NOT_DETERMINISTIC', 'The same call gave different bits.');
+  }
+
+  async dispose(): Promise<void> {
+    await Promise.all([...this.#steps.values(), this.#degrade].map((compiled) => compiled.dispose()));
+  }
+
+  async #step(weights: Weights, rows: readonly StepRow[], size: number): Promise<StepOutput[]> {
+    const padded = pad(rows, size);
+    const inputs: Record<string, TensorData> = {
+      x: packed(padded.map((row) => row.x)),
+      t: Float32Array.from(padded, (row) => row.severity - 1),
+      severity: Int32Array.from(padded, (row) => row.severity),
+      nextSeverity: Int32Array.from(padded, (row) => row.nextSeverity),
+      ...this.#shared(padded),
+    };
+    const { restored, degraded, next } = await this.#steps.get(size)!.run({ weights, inputs });
+    return rows.map((_, row) => ({
+      estimate: rowOf(restored, row, size),
+      degraded: rowOf(degraded, row, size),
+      improved: rowOf(next, row, size),
+    }));
+  }
+
+  #shared(padded: readonly { context: RowContext }[]): Record<string, TensorData> {
+    return { ...tableInputs(this.degradation), ...contextInputs(this.degradation, padded.map((row) => row.context)) };
+  }
+
+  #probeRow(row: number): StepRow {
+    const stream = new RandomStream(0, 'probe', 0, 0, row);
+    const { height, width, channels } = this.shape;
+    const x = Float32Array.from({ length: height * width * channels }, () => 2 * stream.uniform() - 1);
+    const severity = 1 + (row % this.degradation.steps);
+    return { x, severity, nextSeverity: severity - 1, context: this.drawContext(0, row) };
+  }
+}
+
+const weightOrder = (compiled: Compiled): string => JSON.stringify(compiled.weights.map(({ name, permutation }) => [name, permutation]));
+
+/** `size` rows; the places that are left over get the last row again. */
+const pad = <Row>(rows: readonly Row[], size: number): Row[] =>
+  Array.from({ length: size }, (_, i) => rows[Math.min(i, rows.length - 1)]!);
+
+function packed(images: readonly Float32Array[]): Float32Array {
+  const length = images[0]!.length;
+  const all = new Float32Array(images.length * length);
+  images.forEach((image, row) => all.set(image, row * length));
+  return all;
+}
+
+function rowOf(all: TensorData | undefined, row: number, rows: number): Float32Array {
+  if (!(all instanceof Float32Array)) throw new ThawError('THAW_ENGINE_FAILED', 'A program did not give the images that were due.');
+  const length = all.length / rows;
+  return all.slice(row * length, (row + 1) * length);
+}
+
+function sameBits(a: StepOutput, b: StepOutput): boolean {
+  const bits = (image: Float32Array): Buffer => Buffer.from(image.buffer, image.byteOffset, image.byteLength);
+  return (['estimate', 'degraded', 'improved'] as const).every((name) => bits(a[name]).equals(bits(b[name])));
+}
+
+/** Truncation (not rounding) of a value in [-1, 1] to 8 bits, in float32 as `truncateTo8Bits` of shared/diffusion computes it. */
+function truncatedTo8Bits(value: number): number {
+  const scaled = Math.fround(Math.fround(Math.fround(value + 1) * 0.5) * 255);
+  return Math.fround(Math.fround(Math.fround(Math.floor(Math.max(0, scaled)) / 255) * 2) - 1);
+}
