@@ -10,7 +10,7 @@ import { channelViews, checkpointViews, commitCheckpoint, loadHistory, storedEva
 import { openHttpDoor, type HttpDoor } from './io/http.js';
 import { Promotion } from './io/promotion.js';
 import { CoordinatorShell } from './io/shell.js';
-import { createCoordinator, type CoordinatorEffect, type CoordinatorOptions } from './lead/index.js';
+import { Coordinator, type CoordinatorEffect, type CoordinatorOptions } from './lead/index.js';
 import { RunView } from './views/run-view.js';
 import type { StepPoint } from './views/status.js';
 
@@ -18,12 +18,16 @@ const refreshMs = 1000;
 const broadcastMs = 250;
 
 /** Leases from a step to the end of the following epoch. */
-function leaseWindow(manifest: DatasetManifest, order: SampleOrder): CoordinatorOptions['leasesFor'] {
+function leaseWindow(manifest: DatasetManifest, order: SampleOrder): Pick<CoordinatorOptions, 'leasesFor' | 'leaseHorizon'> {
   const epochSteps = stepsPerEpoch(trainSchedule(manifest, order));
-  return (lanes, fromStep, generation) => ({
-    throughStep: (Math.floor(fromStep / epochSteps) + 2) * epochSteps,
-    leases: leasesFor({ manifest, order, lanes, fromStep, generation }),
-  });
+  const leaseHorizon = (step: number): number => (Math.floor(step / epochSteps) + 2) * epochSteps;
+  return {
+    leaseHorizon,
+    leasesFor: (lanes, fromStep, generation) => ({
+      throughStep: leaseHorizon(fromStep),
+      leases: leasesFor({ manifest, order, lanes, fromStep, generation }),
+    }),
+  };
 }
 
 const orderOf = (run: RunConfig): SampleOrder => ({ seed: run.seed, laneCount: laneCount(run), microBatch: run.batch.micro });
@@ -127,7 +131,7 @@ async function main(): Promise<void> {
         return;
     }
   };
-  const machine = createCoordinator({
+  const machine = new Coordinator({
     run: run.name,
     id,
     laneCount: order.laneCount,
@@ -135,7 +139,7 @@ async function main(): Promise<void> {
     sliceCount: checkpointSliceCount(run),
     committedStep,
     timings: deriveTimings(config.heartbeatMs),
-    leasesFor: leaseWindow(manifest, order),
+    ...leaseWindow(manifest, order),
   });
   const shell = new CoordinatorShell({
     run: run.name,
@@ -149,7 +153,7 @@ async function main(): Promise<void> {
       commitCheckpoint({ store, run: stored, dataset: { name: manifest.name, sha256: manifest.contentSha256 }, parent, clock }, effect),
     onEffect,
   });
-  const trainers = () => machine.trainers();
+  const trainers = () => machine.view(clock.nowMs());
   door = await openHttpDoor({
     host: config.host,
     port: config.port,

@@ -28,7 +28,7 @@ import { LaneSource } from './io/lane-source.js';
 import { TrainerShell } from './io/shell.js';
 import { loadNewestState } from './io/state-loader.js';
 import { allocateArrays, weightViews, type StateLayout } from './state/official-order.js';
-import { createTrainer } from './member/index.js';
+import { Trainer } from './member/index.js';
 import { createLayout } from './reduce/index.js';
 
 /** A trainer without a step for so long is reported as not ready. */
@@ -92,7 +92,7 @@ async function main(): Promise<void> {
   );
   let left: (code: number) => void = () => {};
   const ended = new Promise<number>((resolve) => (left = resolve));
-  const machine = createTrainer({
+  const machine = new Trainer({
     run: run.name,
     id,
     fingerprint: fingerprint.sha256,

@@ -16,11 +16,11 @@ import {
 import type { Clock, Logger } from '@thaw/shared/runtime';
 import type { ObjectStore } from '@thaw/shared/storage';
 import type { ControlLink, Subscription } from '@thaw/shared/transport';
-import type { CoordinatorEffect, CoordinatorEvent, CoordinatorMachine } from '../lead/index.js';
+import type { Coordinator, CoordinatorEffect, CoordinatorEvent } from '../lead/index.js';
 
 export interface ShellOptions {
   readonly run: string;
-  readonly machine: CoordinatorMachine;
+  readonly machine: Coordinator;
   readonly control: ControlLink;
   readonly store: ObjectStore;
   readonly clock: Clock;

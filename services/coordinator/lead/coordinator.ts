@@ -107,7 +107,7 @@ export class Coordinator {
         if (event.message.run === this.options.run) this.tell(event.message.results);
         return;
       case 'manifestCommitted':
-        this.effects.push(...this.checkpoints.manifestCommitted(event.step));
+        this.effects.push(...this.withFingerprint(this.checkpoints.manifestCommitted(event.step)));
         return this.announce();
       case 'manifestFailed':
         return this.checkpoints.manifestFailed(event.step);

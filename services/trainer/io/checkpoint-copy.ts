@@ -1,34 +1,31 @@
 /** The copy of the state that a checkpoint is made of, and its slices: encoded once, digested, uploaded, read back. */
 import { ThawError, type StateHead } from '@thaw/shared/protocol';
 import { encodeSlice, readBackSlice, splitIntoSlices, writeSlice, type EncodedSlice, type ObjectStore, type StateSlice } from '@thaw/shared/storage';
-import type { TrainerEvent, TrainingArrays } from '../member/events.js';
-import { allocateArrays, copyArrays, toRunState, type StateLayout } from '../state/official-order.js';
+import { copyArrays, type TrainerEvent, type TrainingArrays } from '../member/index.js';
+import { toRunState, type StateLayout } from '../state/official-order.js';
 
 export class CheckpointCopy {
   readonly #store: ObjectStore;
   readonly #state: StateLayout;
-  readonly #arrays: TrainingArrays;
   readonly #sliceCount: number;
-  #head: StateHead | undefined;
+  #copy: { readonly head: StateHead; readonly arrays: TrainingArrays } | undefined;
   #slices: StateSlice[] | undefined;
 
   constructor(store: ObjectStore, state: StateLayout, sliceCount: number) {
     this.#store = store;
     this.#state = state;
     this.#sliceCount = sliceCount;
-    this.#arrays = allocateArrays(state.layout);
   }
 
   /** Copies the arrays; this is all that training waits for. */
   take(head: StateHead, arrays: TrainingArrays): void {
-    copyArrays(arrays, this.#arrays);
-    this.#head = head;
+    this.#copy = { head, arrays: copyArrays(arrays) };
     this.#slices = undefined;
   }
 
   drop(step: number): void {
-    if (this.#head?.step !== step) return;
-    this.#head = undefined;
+    if (this.#copy?.head.step !== step) return;
+    this.#copy = undefined;
     this.#slices = undefined;
   }
 
@@ -45,8 +42,9 @@ export class CheckpointCopy {
   }
 
   #encode(step: number, slice: number): EncodedSlice {
-    if (this.#head?.step !== step) throw new ThawError('THAW_INTERNAL', `There is no copy of step ${step}.`);
-    this.#slices ??= splitIntoSlices(toRunState(this.#state, this.#head, this.#arrays), this.#sliceCount);
+    const copy = this.#copy;
+    if (copy?.head.step !== step) throw new ThawError('THAW_INTERNAL', `There is no copy of step ${step}.`);
+    this.#slices ??= splitIntoSlices(toRunState(this.#state, copy.head, copy.arrays), this.#sliceCount);
     return encodeSlice(this.#slices[slice]!);
   }
 }

@@ -17,7 +17,7 @@ import type { Clock, Logger } from '@thaw/shared/runtime';
 import type { ObjectStore } from '@thaw/shared/storage';
 import type { BulkLink, ControlLink } from '@thaw/shared/transport';
 import type { TrainerEffect, TrainerEvent, TrainingArrays, LoadedState } from '../member/events.js';
-import type { TrainerMachine } from '../member/index.js';
+import type { Trainer } from '../member/index.js';
 import type { CheckpointCopy } from './checkpoint-copy.js';
 import type { LaneRunner } from './lane-runner.js';
 import type { LaneSource } from './lane-source.js';
@@ -26,7 +26,7 @@ import type { TrainerGauges } from './gauges.js';
 export interface ShellOptions {
   readonly run: string;
   readonly id: string;
-  readonly machine: TrainerMachine;
+  readonly machine: Trainer;
   readonly arrays: TrainingArrays;
   readonly control: ControlLink;
   readonly bulk: BulkLink;

@@ -3,20 +3,19 @@ import { initialWeights } from '@thaw/shared/model';
 import type { RunConfig } from '@thaw/shared/protocol';
 import type { Logger } from '@thaw/shared/runtime';
 import { loadCheckpoint, newestCheckpoint, type ObjectStore } from '@thaw/shared/storage';
-import { initialHead } from '../member/index.js';
-import { lowestExponent } from '../reduce/index.js';
+import { initialState } from '../member/index.js';
 import type { LoadedState } from '../member/events.js';
-import { allocateArrays, fillInitialState, fromRunState, type StateLayout } from '../state/official-order.js';
+import { allocateArrays, flatWeights, fromRunState, type StateLayout } from '../state/official-order.js';
 
 export async function loadNewestState(store: ObjectStore, run: RunConfig, state: StateLayout, logger: Logger): Promise<LoadedState> {
-  const arrays = allocateArrays(state.layout);
   const newest = await newestCheckpoint(store, run.name, (problem, step) =>
     logger.error('A checkpoint cannot be read; an older one is taken', { step, code: problem.code, problem: problem.message }),
   );
   if (newest === undefined) {
-    fillInitialState(state, initialWeights(run.network, run.data.channels, run.seed), lowestExponent, arrays);
-    return { head: initialHead(run.name), arrays };
+    const weights = flatWeights(state, initialWeights(run.network, run.data.channels, run.seed));
+    return initialState(run.name, weights, state.layout.blockCount);
   }
+  const arrays = allocateArrays(state.layout);
   const loaded = await loadCheckpoint(store, run.name, newest.manifest.step);
   return { head: fromRunState(state, loaded.state, arrays), arrays };
 }

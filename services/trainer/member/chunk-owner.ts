@@ -39,7 +39,7 @@ export const exponentsDigest = (exponents: Int8Array): string =>
 export class ChunkOwner {
   private readonly layout: Layout;
   private readonly laneCount: number;
-  private members: readonly string[] = [];
+  protected members: readonly string[] = [];
   protected readonly chunks = new Map<number, OwnedChunk>();
 
   constructor(layout: Layout, laneCount: number) {

@@ -8,6 +8,7 @@ import {
   type AcceptedAnswer,
   type BulkFrame,
   type Heartbeat,
+  type LeaseHandOut,
   type Plan,
   type StepResult,
 } from '@thaw/shared/protocol';
@@ -48,6 +49,7 @@ export class Trainer {
   private seenStep = 0;
   private laneMs: number | null = null;
   private leases: Heartbeat['leases'] = null;
+  private leasesAhead: LeaseHandOut | undefined;
   private copy: CheckpointCopy | undefined;
   /** A copy was ordered in this event: nothing may change the state before the shell has made it. */
   private copyOrdered = false;
@@ -258,6 +260,7 @@ export class Trainer {
       return;
     this.work.adopt(plan);
     this.progress();
+    if (this.leasesAhead !== undefined) this.holdLeases(this.leasesAhead);
     this.heartbeatDue = true;
     if (this.leavingMs !== undefined && this.work.lanes.length === 0) return this.go();
     this.replayEarly();
@@ -317,9 +320,12 @@ export class Trainer {
       for (const item of this.copy.accept(duty)) this.out.push({ ...item, step: duty.step });
   }
 
-  private holdLeases(handOut: NonNullable<AcceptedAnswer['leases']>): void {
-    if (this.leases !== null && handOut.generation < this.leases.generation) return;
-    this.leases = { generation: handOut.generation, throughStep: handOut.throughStep };
+  /** Leases belong to one generation; those of a plan not heard of yet wait for it, those of an older one are void. */
+  private holdLeases(handOut: LeaseHandOut): void {
+    const { generation } = this.work;
+    if (handOut.generation > generation) this.leasesAhead = handOut;
+    if (handOut.generation !== generation) return;
+    this.leases = { generation, throughStep: handOut.throughStep };
     this.out.push({ kind: 'holdLeases', leases: handOut.leases });
   }
 

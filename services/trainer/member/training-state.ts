@@ -91,7 +91,7 @@ export class TrainingState {
   /** Applies the coming step. All its totals are in. */
   apply(): StepResult {
     const head = this.current!;
-    const { layout, laneCount, optimizer, ema } = this.options;
+    const { layout, laneCount, ema } = this.options;
     const totals = this.coming;
     const historyDigest = totals.chain(head.historyDigest);
     this.historyBefore = head.historyDigest;
@@ -101,7 +101,7 @@ export class TrainingState {
       this.current = { ...head, step, historyDigest, skippedInARow: head.skippedInARow + 1 };
     } else {
       const next = this.nextProducts(head);
-      const update = adamUpdateOf(optimizer, head.step, next.beta1Product, next.beta2Product);
+      const update = this.updateOf();
       for (let chunk = 0; chunk < layout.chunkCount; chunk++) this.updateChunk(chunk, update);
       updateAverage(this.arrays.ema, this.arrays.weights, head.step, ema);
       nextExponents(layout, totals.sums, totals.exponents, laneLimit(laneCount), this.arrays.exponents);
@@ -113,9 +113,15 @@ export class TrainingState {
     return result;
   }
 
-  protected nextProducts(head: StateHead): Pick<StateHead, 'beta1Product' | 'beta2Product'> {
+  private nextProducts(head: StateHead): StateHead {
     const { beta1, beta2 } = this.options.optimizer;
-    return { beta1Product: head.beta1Product * beta1, beta2Product: head.beta2Product * beta2 };
+    return { ...head, beta1Product: head.beta1Product * beta1, beta2Product: head.beta2Product * beta2 };
+  }
+  /** Numbers of the coming step's update. */
+  protected updateOf(): AdamUpdate {
+    const head = this.current!;
+    const { beta1Product, beta2Product } = this.nextProducts(head);
+    return adamUpdateOf(this.options.optimizer, head.step, beta1Product, beta2Product);
   }
 
   /** Optimizer update of the weights of one chunk from its total. */

@@ -34,11 +34,6 @@ export function allocateArrays(layout: Layout): TrainingArrays {
   };
 }
 
-export function copyArrays(from: TrainingArrays, into: TrainingArrays): void {
-  for (const name of ['weights', 'ema', 'firstMoment', 'secondMoment'] as const) into[name].set(from[name]);
-  into.exponents.set(from.exponents);
-}
-
 /** Views on the flat weights by name, for an engine call. */
 export function weightViews({ layout }: StateLayout, flat: Float32Array): Record<string, Float32Array> {
   return Object.fromEntries(layout.tensors.map(({ name, offset, size }) => [name, flat.subarray(offset, offset + size)]));
@@ -91,11 +86,9 @@ export function fromRunState(state: StateLayout, run: RunState, arrays: Training
   return { step, beta1Product, beta2Product, historyDigest, skippedInARow };
 }
 
-/** Fills `arrays` with the state before step 0: the given initial weights (model layout), EMA equal to them, moments zero. */
-export function fillInitialState(state: StateLayout, initial: Readonly<Record<string, Float32Array>>, lowestExponent: number, arrays: TrainingArrays): void {
-  state.layout.tensors.forEach((place, i) => arrays.weights.set(toStored(state.weights[i]!, initial[place.name]!), place.offset));
-  arrays.ema.set(arrays.weights);
-  arrays.firstMoment.fill(0);
-  arrays.secondMoment.fill(0);
-  arrays.exponents.fill(lowestExponent);
+/** Weights by name in model layout as one flat vector in stored order. */
+export function flatWeights({ layout, weights }: StateLayout, byName: Readonly<Record<string, Float32Array>>): Float32Array {
+  const flat = new Float32Array(layout.valueCount);
+  layout.tensors.forEach(({ name, offset }, i) => flat.set(toStored(weights[i]!, byName[name]!), offset));
+  return flat;
 }

@@ -83,8 +83,8 @@ export async function loadCheckpoint(store: ObjectStore, run: string, step: numb
   const { manifest } = stored;
   const slices = await loadSlices(store, manifest, new Set(manifest.slices.map((slice) => slice.index)));
   const state = assembleState(slices);
-  const { epoch, stepOfEpoch, beta1Product, beta2Product, historyDigest } = manifest;
-  const said = JSON.stringify([step, epoch, stepOfEpoch, beta1Product, beta2Product, historyDigest]);
+  const { epoch, stepOfEpoch, beta1Product, beta2Product, historyDigest, skippedInARow } = manifest;
+  const said = JSON.stringify([step, epoch, stepOfEpoch, beta1Product, beta2Product, historyDigest, skippedInARow]);
   const is = JSON.stringify([
     state.step,
     state.epoch,
@@ -92,6 +92,7 @@ export async function loadCheckpoint(store: ObjectStore, run: string, step: numb
     state.beta1Product,
     state.beta2Product,
     state.historyDigest,
+    state.skippedInARow,
   ]);
   if (said !== is)
     throw new ThawError(

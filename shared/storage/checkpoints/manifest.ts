@@ -63,6 +63,7 @@ export const CheckpointManifestSchema = ManifestFieldsSchema.extend({
     .string()
     .regex(/^[0-9a-f]*$/)
     .max(128),
+  skippedInARow: count,
   slices: z.array(SliceRecordSchema).min(1).max(4096),
   tensors: z.array(TensorEntrySchema).max(100_000),
 });

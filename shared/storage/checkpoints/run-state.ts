@@ -27,6 +27,8 @@ export interface StateScalars {
   readonly beta2Product: number;
   /** Hex digest over the totals of all steps so far (`h_k` of the protocol). */
   readonly historyDigest: string;
+  /** Steps in a row, up to this one, that had no update because a gradient was not finite. */
+  readonly skippedInARow: number;
 }
 
 /** The whole state of a run at one step boundary. The arrays belong to whoever made it; nothing here writes to them. */

@@ -68,6 +68,7 @@ export function encodeSlice(slice: StateSlice): EncodedSlice {
     beta1Product: String(scalars.beta1Product),
     beta2Product: String(scalars.beta2Product),
     historyDigest: scalars.historyDigest,
+    skippedInARow: String(scalars.skippedInARow),
   };
   const bytes = encodeSafetensors(slice.tensors, metadata);
   return { bytes, record: { index, sha256: sha256Hex(bytes), bytes: bytes.byteLength } };
@@ -93,6 +94,7 @@ export function readSliceMetadata(metadata: Readonly<Record<string, string>>): O
     beta1Product: numberOf('beta1Product'),
     beta2Product: numberOf('beta2Product'),
     historyDigest: metadata['historyDigest'] ?? '',
+    skippedInARow: numberOf('skippedInARow'),
   };
   return { index: Number(position[1]), count: Number(position[2]), scalars };
 }
@@ -145,8 +147,17 @@ export function assembleState(slices: readonly StateSlice[]): RunState {
 /** @throws ThawError THAW_CHECKPOINT_INVALID if two slices are not of one state. */
 export function checkSameState(a: Omit<StateSlice, 'tensors'>, b: Omit<StateSlice, 'tensors'>): void {
   const of = (slice: Omit<StateSlice, 'tensors'>): string => {
-    const { step, epoch, stepOfEpoch, beta1Product, beta2Product, historyDigest } = slice.scalars;
-    return JSON.stringify([slice.count, step, epoch, stepOfEpoch, beta1Product, beta2Product, historyDigest]);
+    const { step, epoch, stepOfEpoch, beta1Product, beta2Product, historyDigest, skippedInARow } = slice.scalars;
+    return JSON.stringify([
+      slice.count,
+      step,
+      epoch,
+      stepOfEpoch,
+      beta1Product,
+      beta2Product,
+      historyDigest,
+      skippedInARow,
+    ]);
   };
   if (of(a) !== of(b))
     throw new ThawError(
