@@ -147,9 +147,12 @@ export type TrainerEffect =
   | { readonly kind: 'writeSlice'; readonly step: number; readonly slice: number; readonly readBack: boolean }
   /** Encode this slice of the copy and digest it, no upload. Answer `sliceDigested`/`sliceFailed`. */
   | { readonly kind: 'digestSlice'; readonly step: number; readonly slice: number }
-  /** These leases are now held, besides those of lanes that stay. */
+  /** These leases take the place of all held before: they cover every lane of this trainer from its boundary on. */
   | { readonly kind: 'holdLeases'; readonly leases: readonly LeaseMessage[] }
-  /** A newer plan governs; `lanes` are this trainer's (none: follower). Leases of other lanes are no longer valid. */
+  /**
+   * A newer plan governs; `lanes` are this trainer's (none: follower). Leases of other lanes are void at once; those of lanes that stay are
+   * good until `holdLeases`.
+   */
   | { readonly kind: 'planAdopted'; readonly plan: Plan; readonly lanes: readonly number[] }
   /** `arrays` hold boundary `head.step` of somebody else's making. */
   | { readonly kind: 'stateTaken'; readonly head: StateHead; readonly from: 'checkpoint' | 'snapshot' }

@@ -1,0 +1,30 @@
+/**
+ * Thousands of seeded schedules of the whole cluster. `THAW_SIM_SCHEDULES=20000` runs more of them, `THAW_SIM_SEED=<seed>` replays one.
+ */
+import { describe, expect, it } from 'vitest';
+import { runSchedule } from './cluster.js';
+
+const quota = Number(process.env['THAW_SIM_SCHEDULES'] ?? 1200);
+const replay = process.env['THAW_SIM_SEED'];
+
+describe('the cluster under seeded faults', () => {
+  it('keeps one history and comes to the end', () => {
+    const seeds = replay === undefined ? Array.from({ length: quota }, (_, i) => 1000 + i) : [Number(replay)];
+    const failures: string[] = [];
+    let generations = 0;
+    let manifests = 0;
+    for (const seed of seeds) {
+      const outcome = runSchedule(seed);
+      generations += outcome.generations;
+      manifests += outcome.manifests;
+      if (outcome.violation === undefined) continue;
+      failures.push(`THAW_SIM_SEED=${seed} npx vitest run --project simulation   # ${outcome.violation}`);
+      if (failures.length >= 5) break;
+    }
+    expect(failures.join('\n')).toBe('');
+    if (replay !== undefined) return;
+    // The schedules did what they are for.
+    expect(generations / seeds.length).toBeGreaterThan(2);
+    expect(manifests / seeds.length).toBeGreaterThan(1);
+  });
+});
