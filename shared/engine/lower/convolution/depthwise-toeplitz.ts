@@ -13,8 +13,8 @@ export const bandHeight = (height: number): number =>
 /**
  * The filter gradient of a depthwise convolution (stride 1, multiplier 1). In bands of T rows, per channel c and column
  * tap j, the product over all pixels of all row pairs,
- *     M[c, j, p, q] = sum over bands, images and columns of x[c, row p, column + j] * dy[c, row q, column],
- * is one batched matrix product; dW[i, j] is the sum of M's i-th diagonal, p = q + i. It computes (T + kh - 1) / kh
+ *     M[c, q, j, p] = sum over bands, images and columns of dy[c, row q, column] * x[c, row p, column + j],
+ * is one batched matrix product; dW[i, j] is the sum of the i-th diagonal, p = q + i. It computes (T + kh - 1) / kh
  * times more than needed, in products that run an order of magnitude faster than direct summation.
  */
 export const toeplitzFilterGradient: Lowering = ({ emitter, layouts }, value) => {
@@ -35,15 +35,18 @@ export const toeplitzFilterGradient: Lowering = ({ emitter, layouts }, value) =>
 
   const shifted = range(kw).map((j) => emitter.slice(image, [3], [j], [j + w]));
   const columns = emitter.reshape(emitter.concat(shifted, 1), [c, kw * reach, bands * n * w]);
-  const pairs = emitter.matMul(columns, gradient, { transposeB: true }); // [C, kw * reach, band]
+  const pairs = emitter.matMul(gradient, columns, { transposeB: true }); // [C, band, kw * reach]
 
-  // Row p, column q of a pair matrix is element p * band + q: diagonal i starts at i * band, with step band + 1.
-  const flat = emitter.reshape(pairs, [c * kw, reach * band]);
-  const diagonals = range(kh).map((i) => {
-    const start = i * band;
-    const diagonal = emitter.slice(flat, [1], [start], [start + (band - 1) * (band + 1) + 1], [band + 1]);
-    return emitter.reshape(diagonal, [c, kw, 1, band]);
-  });
-  const sums = emitter.sum(emitter.concat(diagonals, 2), 3); // [C, kw, kh]
-  layouts.place(value, emitter.reshape(emitter.transpose(sums, [0, 2, 1]), [c, 1, kh, kw]), depthwiseChannelsFirst);
+  // Element (q, j, q + i) of a pair matrix lies at q * (L + 1) + j * reach + i, where L = kw * reach is the length of a
+  // row: in rows of L + 1, each diagonal is a column.
+  const length = kw * reach;
+  const flat = emitter.pad(emitter.reshape(pairs, [c, band * length]), [0, 0], [0, band]);
+  const sums = emitter.sum(emitter.reshape(flat, [c, band, length + 1]), 1);
+  const byTap = emitter.reshape(emitter.slice(sums, [1], [0], [length]), [c, kw, reach]);
+  const diagonals = emitter.slice(byTap, [2], [0], [kh]); // [C, kw, kh]
+  layouts.place(
+    value,
+    emitter.reshape(emitter.transpose(diagonals, [0, 2, 1]), [c, 1, kh, kw]),
+    depthwiseChannelsFirst,
+  );
 };
