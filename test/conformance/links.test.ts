@@ -1,5 +1,10 @@
 /** Memory and NATS links: one suite, so that what simulation proves holds on the wire. */
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ThawError } from '@thaw/shared/protocol';
 import { systemClock } from '@thaw/shared/runtime';
@@ -419,5 +424,81 @@ describe('links over NATS', () => {
     await expect(a.flush()).rejects.toMatchObject({ code: 'THAW_TRANSPORT_UNAVAILABLE' });
     await b.close();
     await broker.close();
+  });
+});
+
+/** Why TLS cannot be tested here; undefined if it can. */
+function tlsObstacle(): string | undefined {
+  if (missing.some((reason) => reason.startsWith('nats-server '))) return 'nats-server is not installed';
+  try {
+    execFileSync('openssl', ['version'], { stdio: 'ignore' });
+    return undefined;
+  } catch {
+    return 'openssl is not installed';
+  }
+}
+const obstacle = tlsObstacle();
+
+describe.skipIf(obstacle !== undefined)(`links over TLS${obstacle === undefined ? '' : ` (${obstacle})`}`, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'thaw-tls-'));
+  const file = (name: string): string => join(folder, name);
+  let stop: () => Promise<void>;
+  let url: string;
+
+  beforeAll(async () => {
+    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
+    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', file('key.pem')];
+    execFileSync('openssl', ['req', '-x509', ...key, '-out', file('cert.pem'), '-days', '2', ...subject], {
+      stdio: 'ignore',
+    });
+    writeFileSync(
+      file('nats.conf'),
+      `listen: "127.0.0.1:-1"\nports_file_dir: ${JSON.stringify(folder)}\nmax_payload: 8388608\nauthorization { token: "tls-token" }
+tls { cert_file: ${JSON.stringify(file('cert.pem'))}, key_file: ${JSON.stringify(file('key.pem'))} }\n`,
+    );
+    const server = spawn('nats-server', ['-c', file('nats.conf')], { stdio: 'ignore' });
+    stop = async () => {
+      server.kill();
+      await once(server, 'exit');
+    };
+    const ports = (): string | undefined => readdirSync(folder).find((name) => name.endsWith('.ports'));
+    await eventually(() => ports() !== undefined && readFileSync(file(ports()!), 'utf8').endsWith('}'));
+    const listening = JSON.parse(readFileSync(file(ports()!), 'utf8')) as { nats?: string[]; tls?: string[] };
+    url = (listening.tls ?? listening.nats)![0]!.replace(/^\w+:/, 'tls:');
+  });
+  afterAll(async () => {
+    await stop();
+    rmSync(folder, { recursive: true });
+    expect(existsSync(folder)).toBe(false);
+  });
+
+  it('carry everything, to a broker whose certificate they can check, with a plain token', async () => {
+    const options = { token: 'tls-token', tls: { ca: readFileSync(file('cert.pem'), 'utf8') } };
+    const control = await connectControl(url, { name: 'c', ...options });
+    control.serve('echo', (m) => m);
+    await control.flush();
+    expect(text(await control.request('echo', bytes('hi'), { timeoutMs: 20_000 }))).toBe('hi');
+    const [a, b] = [
+      await connectBulk(url, { name: 'a', ...options }),
+      await connectBulk(url, { name: 'b', ...options }),
+    ];
+    const got: string[] = [];
+    b.subscribe('x', (_s, p) => got.push(sha256(p)));
+    await b.flush();
+    const payloads = [0, 1, 65537, 1 << 20].map((size) => pattern(size, size));
+    for (const p of payloads) a.publish('x', [shared(p)]);
+    await eventually(() => got.length === payloads.length);
+    expect(got).toEqual(payloads.map(sha256));
+    await Promise.all([a.close(), b.close(), control.close()]);
+  });
+
+  it.each([connectControl, connectBulk])('refuse a certificate they cannot check: %o', async (connect) => {
+    for (const scheme of ['tls:', 'nats:'])
+      await expect(
+        connect(url.replace('tls:', scheme), { name: 'x', token: 'tls-token', connectTimeoutMs: 100 }),
+      ).rejects.toMatchObject({
+        code: 'THAW_TRANSPORT_UNAVAILABLE',
+        message: expect.stringContaining('self-signed certificate'),
+      });
   });
 });

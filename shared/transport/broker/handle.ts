@@ -1,4 +1,4 @@
-import type { Credentials } from '../links.js';
+import type { Credentials, TlsOptions } from '../links.js';
 
 export type BrokerKind = 'external' | 'nats-server' | 'embedded';
 
@@ -15,6 +15,8 @@ export interface BrokerOptions {
   readonly token?: string;
   /** Credentials for an external broker that wants user and password. */
   readonly credentials?: Credentials;
+  /** For an external broker that wants TLS. */
+  readonly tls?: TlsOptions;
   /** Folder for the generated configuration and ports file; a temporary one when absent. */
   readonly storeDir?: string;
   readonly maxPayloadBytes?: number;

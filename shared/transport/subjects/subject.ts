@@ -3,7 +3,7 @@ import { ThawError } from '@thaw/shared/protocol';
 
 const maxSubjectLength = 1024;
 // Anything that would end a token or a protocol line; other characters are legal, as in nats-server.
- 
+
 const forbidden = /[\u0000-\u0020\u007f]/;
 
 /** A subject one can publish to: no empty token, no wildcard. */

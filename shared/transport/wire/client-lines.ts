@@ -88,7 +88,6 @@ function parseInfo(json: string): ServerInfo {
 
 /** Lines are read as latin1, where every byte survives; text that may hold more is decoded here. */
 export function utf8(latin1: string): string {
-   
   return /^[\u0000-\u007f]*$/.test(latin1) ? latin1 : Buffer.from(latin1, 'latin1').toString('utf8');
 }
 

@@ -56,7 +56,7 @@ async function useExternal(url: string, options: BrokerOptions): Promise<BrokerH
     ...options.credentials,
     ...(options.token === undefined ? {} : { token: options.token }),
   };
-  const { version } = await probeBroker(url, credentials);
+  const { version } = await probeBroker(url, { ...credentials, tls: options.tls });
   const token = options.token === undefined ? {} : { token: options.token };
   return {
     url,

@@ -74,7 +74,7 @@ export class BulkConnection implements SessionPort {
     this.closed = new Promise((resolve) => (this.#finish = resolve));
     this.#reader = new FrameReader(new ClientSession(this, (sid) => events.isSubscribed(sid)), { maxLineBytes });
     const { host, port } = settings;
-    // NATS begins in the clear: INFO comes before TLS. Direct reads are set up on whichever socket carries the messages.
+    // NATS begins in the clear: INFO comes before TLS. Node wraps no socket into TLS with direct reads: TLS costs a copy.
     this.#socket = net.connect({ host, port, noDelay: true, ...(settings.tls ? {} : { onread: this.#onRead() }) });
     this.#attach(this.#socket);
   }
@@ -164,7 +164,6 @@ export class BulkConnection implements SessionPort {
         ...this.#settings.tls,
         socket: plain,
         ...(net.isIP(this.#settings.host) ? { host: this.#settings.host } : { servername: this.#settings.host }),
-        onread: this.#onRead(),
       };
       const secure = tls.connect(options as tls.ConnectionOptions, () => resolve());
       secure.once('error', reject);
@@ -178,8 +177,7 @@ export class BulkConnection implements SessionPort {
     socket.once('close', () => {
       if (socket === this.#socket) this.#over();
     });
-    if (this.#settings.tls && socket instanceof tls.TLSSocket === false)
-      socket.on('data', (chunk: Buffer) => this.#take(() => this.#reader.push(chunk)));
+    if (this.#settings.tls) socket.on('data', (chunk: Buffer) => this.#take(() => this.#reader.push(chunk)));
   }
 
   #onRead(): net.OnReadOpts {

@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { ThawError } from '@thaw/shared/protocol';
 import { builtFile } from '@thaw/shared/runtime';
-import { credentialsOf, natsCredentials, parseUrl } from '../../control/io/connect-options.js';
+import { credentialsOf, natsCredentials, parseUrl, tlsOf } from '../../control/io/connect-options.js';
 import { warnOfError } from '../../control/io/warn.js';
 import { StatusListeners } from '../../control/status-listeners.js';
 import type {
@@ -27,8 +27,8 @@ const exitTimeoutMs = 3000;
  * @throws ThawError THAW_TRANSPORT_UNAVAILABLE, THAW_TRANSPORT_REFUSED (at once), THAW_CONFIG_INVALID (URL)
  */
 export async function connectBulk(url: string, options: BulkOptions): Promise<BulkLink> {
-  const { hostname, port, protocol } = parseUrl(url);
-  const tls = options.tls ?? (protocol === 'tls:' ? {} : undefined);
+  const { hostname, port } = parseUrl(url);
+  const tls = tlsOf(url, options);
   const settings: BulkWorkerSettings = {
     name: options.name,
     host: hostname.replace(/^\[(.*)\]$/, '$1'),

@@ -2,14 +2,15 @@
 import { errors, type ConnectionOptions } from 'nats';
 import { ThawError } from '@thaw/shared/protocol';
 import { clientUser } from '../../broker/authentication.js';
-import type { ConnectOptions, Credentials } from '../../links.js';
+import type { ConnectOptions, Credentials, TlsOptions } from '../../links.js';
 
 export function natsOptions(url: string, options: ConnectOptions): ConnectionOptions {
+  const tls = tlsOf(url, options);
   return {
     servers: withoutCredentials(url),
     name: options.name,
     ...natsCredentials({ ...credentialsOf(url), ...options }),
-    ...(options.tls === undefined ? {} : { tls: { ...options.tls } }),
+    ...(tls === undefined ? {} : { tls: { ...tls } }),
     reconnect: true,
     maxReconnectAttempts: -1,
     ignoreAuthErrorAbort: true, // a broker that restarts may refuse for a moment
@@ -22,6 +23,11 @@ export function natsOptions(url: string, options: ConnectOptions): ConnectionOpt
     maxPingOut: 2,
     noAsyncTraces: true,
   };
+}
+
+/** `tls://` demands TLS as the option does; a broker that demands it gets it in any case. */
+export function tlsOf(url: string, options: { readonly tls?: TlsOptions | undefined }): TlsOptions | undefined {
+  return options.tls ?? (parseUrl(url).protocol === 'tls:' ? {} : undefined);
 }
 
 /** A token is presented both ways: as token, and as the password of the user that our nats-server knows. */

@@ -1,12 +1,12 @@
 /** Is a broker there, does it let us in, and what is it? */
 import { connect } from 'nats';
-import type { Credentials } from '../../links.js';
+import type { Credentials, TlsOptions } from '../../links.js';
 import { natsOptions, toThawError } from './connect-options.js';
 
 /** @throws ThawError THAW_TRANSPORT_UNAVAILABLE, THAW_TRANSPORT_REFUSED */
 export async function probeBroker(
   url: string,
-  credentials: Credentials,
+  credentials: Credentials & { readonly tls?: TlsOptions | undefined },
 ): Promise<{ version: string; maxPayloadBytes: number }> {
   try {
     const connection = await connect({ ...natsOptions(url, { ...credentials, name: 'thaw-probe' }), reconnect: false });
