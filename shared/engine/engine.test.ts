@@ -19,7 +19,8 @@ const definition: ProgramDefinition = {
   gradientOf: 'loss',
 };
 
-const wave = (length: number, step: number): Float32Array => Float32Array.from({ length }, (_, i) => ((i * step) % 17) / 17 - 0.45);
+const wave = (length: number, step: number): Float32Array =>
+  Float32Array.from({ length }, (_, i) => ((i * step) % 17) / 17 - 0.45);
 const shared = (data: Float32Array): Float32Array => {
   const view = new Float32Array(new SharedArrayBuffer(data.byteLength));
   view.set(data);
@@ -28,7 +29,9 @@ const shared = (data: Float32Array): Float32Array => {
 const modelWeights: Record<string, Float32Array> = { kernel: wave(72, 5), bias: wave(4, 3), unused: wave(3, 1) };
 const inputs: Record<string, TensorData> = { x: wave(144, 7), row: Int32Array.of(2, 0), idle: new Float32Array(1) };
 const callOf = (compiled: Compiled, extra: Partial<EngineCall> = {}): EngineCall => ({
-  weights: Object.fromEntries(compiled.weights.map((weight) => [weight.name, shared(toStored(weight, modelWeights[weight.name]!))])),
+  weights: Object.fromEntries(
+    compiled.weights.map((weight) => [weight.name, shared(toStored(weight, modelWeights[weight.name]!))]),
+  ),
   inputs,
   ...extra,
 });
@@ -45,9 +48,24 @@ describe.each(['onnx-cpu', 'tfjs-wasm'] as const)('%s', (kind) => {
   it('says what it is and what the program takes', () => {
     expect(engine.describe()).toMatchObject({ kind, reason: 'asked for', nodeVersion: process.versions.node });
     expect(engine.describe().package).toMatch(/@\d+\.\d+\.\d+$/);
-    expect(compiled.weights.map(({ name, size }) => [name, size])).toEqual([['kernel', 72], ['bias', 4], ['unused', 3]]);
-    expect(compiled.inputs).toEqual([{ name: 'x', ...f32(2, 6, 6, 2) }, { name: 'row', shape: [2], dtype: 'int32' }, { name: 'idle', ...f32(1) }]);
-    expect(compiled.outputs.map((output) => output.name).sort()).toEqual(['grad/bias', 'grad/kernel', 'grad/unused', 'loss', 'rowPlusOne', 'y']);
+    expect(compiled.weights.map(({ name, size }) => [name, size])).toEqual([
+      ['kernel', 72],
+      ['bias', 4],
+      ['unused', 3],
+    ]);
+    expect(compiled.inputs).toEqual([
+      { name: 'x', ...f32(2, 6, 6, 2) },
+      { name: 'row', shape: [2], dtype: 'int32' },
+      { name: 'idle', ...f32(1) },
+    ]);
+    expect(compiled.outputs.map((output) => output.name).sort()).toEqual([
+      'grad/bias',
+      'grad/kernel',
+      'grad/unused',
+      'loss',
+      'rowPlusOne',
+      'y',
+    ]);
   });
 
   it('computes values, integers, and gradients that agree with differences of the loss', async () => {
@@ -89,10 +107,22 @@ describe.each(['onnx-cpu', 'tfjs-wasm'] as const)('%s', (kind) => {
   });
 
   it.each<[string, (call: EngineCall) => EngineCall]>([
-    ["weight 'kernel' needs 72 values, got 3", (call) => ({ ...call, weights: { ...call.weights, kernel: new Float32Array(3) } })],
-    ["input 'row' must be a Int32Array, got Float32Array", (call) => ({ ...call, inputs: { ...call.inputs, row: new Float32Array(2) } })],
-    ["input 'x' must be a Float32Array, got nothing", (call) => ({ ...call, inputs: { row: inputs['row']!, idle: inputs['idle']! } })],
-    ["'extra' is not one of its weights and inputs", (call) => ({ ...call, inputs: { ...call.inputs, extra: new Float32Array(1) } })],
+    [
+      "weight 'kernel' needs 72 values, got 3",
+      (call) => ({ ...call, weights: { ...call.weights, kernel: new Float32Array(3) } }),
+    ],
+    [
+      "input 'row' must be a Int32Array, got Float32Array",
+      (call) => ({ ...call, inputs: { ...call.inputs, row: new Float32Array(2) } }),
+    ],
+    [
+      "input 'x' must be a Float32Array, got nothing",
+      (call) => ({ ...call, inputs: { row: inputs['row']!, idle: inputs['idle']! } }),
+    ],
+    [
+      "'extra' is not one of its weights and inputs",
+      (call) => ({ ...call, inputs: { ...call.inputs, extra: new Float32Array(1) } }),
+    ],
   ])('refuses a call: %s', async (problem, spoil) => {
     const failed = compiled.run(spoil(callOf(compiled)));
     await expect(failed).rejects.toMatchObject({ code: 'THAW_ENGINE_CALL_INVALID' });
@@ -113,21 +143,33 @@ describe.each(['onnx-cpu', 'tfjs-wasm'] as const)('%s', (kind) => {
     const probeInput = (name: string): TensorData | undefined => (name === 'row' ? Int32Array.of(1, 2) : undefined);
     const fingerprint = await probeFingerprint(engine, [{ compiled, probeInput }]);
     expect(await probeFingerprint(engine, [{ compiled, probeInput }])).toEqual(fingerprint);
-    const other = await engine.load({ ...definition, fn: (w, i) => ({ ...definition.fn(w, i), more: tf.mul(i['x']!, 3) }) });
+    const other = await engine.load({
+      ...definition,
+      fn: (w, i) => ({ ...definition.fn(w, i), more: tf.mul(i['x']!, 3) }),
+    });
     expect((await probeFingerprint(engine, [{ compiled: other, probeInput }])).sha256).not.toBe(fingerprint.sha256);
     await other.dispose();
   });
 
   it('refuses a probe that leaves the domain, and an engine whose bits change', async () => {
-    const nan = { compiled, probeInput: (name: string) => (name === 'bias' ? Float32Array.of(0, NaN, 0, 0) : undefined) };
+    const nan = {
+      compiled,
+      probeInput: (name: string) => (name === 'bias' ? Float32Array.of(0, NaN, 0, 0) : undefined),
+    };
     await expect(probeFingerprint(engine, [nan])).rejects.toMatchObject({ code: 'THAW_ENGINE_PROGRAM_INVALID' });
     let calls = 0;
     const shaky: Compiled = {
       ...compiled,
-      name: 'shaky', weights: [], inputs: [], outputs: [], digest: '',
+      name: 'shaky',
+      weights: [],
+      inputs: [],
+      outputs: [],
+      digest: '',
       run: () => Promise.resolve({ y: Float32Array.of(++calls === 2 ? 1 + 2 ** -23 : 1) }),
     };
-    await expect(probeFingerprint(engine, [{ compiled: shaky }])).rejects.toMatchObject({ code: 'THAW_ENGINE_NOT_DETERMINISTIC' });
+    await expect(probeFingerprint(engine, [{ compiled: shaky }])).rejects.toMatchObject({
+      code: 'THAW_ENGINE_NOT_DETERMINISTIC',
+    });
   });
 
   it('leaves no tensor behind and does not change the global backend', async () => {
@@ -155,7 +197,20 @@ describe.each(['onnx-cpu', 'tfjs-wasm'] as const)('%s', (kind) => {
   });
 });
 
+const threads = (): number =>
+  process.getActiveResourcesInfo().filter((resource) => /Worker|MessagePort/.test(resource)).length;
+
 describe('openEngine', () => {
+  it('leaves no thread behind', async () => {
+    const before = threads();
+    const engine = await openEngine({ kind: 'onnx-cpu', workers: 2 });
+    await engine.load(definition);
+    expect(threads()).toBeGreaterThan(before);
+    await engine.close();
+    await engine.close();
+    expect(threads()).toBe(before);
+  });
+
   it('says which engine auto took and why', async () => {
     const engine = await openEngine();
     try {
@@ -169,7 +224,9 @@ describe('openEngine', () => {
   it('never replaces an engine that was asked for', async () => {
     await expect(openEngine({ kind: 'tfjs-node-gpu' })).rejects.toMatchObject({ code: 'THAW_ENGINE_UNAVAILABLE' });
     await expect(openEngine({ kind: 'quantum' as 'auto' })).rejects.toMatchObject({ code: 'THAW_ENGINE_UNAVAILABLE' });
-    await expect(openEngine({ kind: 'tfjs-wasm', workers: 2 })).rejects.toMatchObject({ code: 'THAW_ENGINE_UNAVAILABLE' });
+    await expect(openEngine({ kind: 'tfjs-wasm', workers: 2 })).rejects.toMatchObject({
+      code: 'THAW_ENGINE_UNAVAILABLE',
+    });
     await expect(openEngine({ workers: 0 })).rejects.toMatchObject({ code: 'THAW_CONFIG_INVALID' });
   });
 

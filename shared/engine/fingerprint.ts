@@ -28,11 +28,26 @@ export interface Fingerprint {
  * (its bits would say nothing; give a `probeInput` that stays in the domain).
  */
 export async function probeFingerprint(engine: Engine, programs: readonly ProbedProgram[]): Promise<Fingerprint> {
-  const { kind, package: packageVersion, provider, device, platform, nodeVersion, v8Version, loweringVersion, workers } =
-    engine.describe();
+  const {
+    kind,
+    package: packageVersion,
+    provider,
+    device,
+    platform,
+    nodeVersion,
+    v8Version,
+    loweringVersion,
+    workers,
+  } = engine.describe();
   const fields: Record<string, string> = {
-    engine: kind, package: packageVersion, provider, device, platform,
-    node: nodeVersion, v8: v8Version, lowering: String(loweringVersion),
+    engine: kind,
+    package: packageVersion,
+    provider,
+    device,
+    platform,
+    node: nodeVersion,
+    v8: v8Version,
+    lowering: String(loweringVersion),
   };
   for (const [index, program] of programs.entries()) {
     const { compiled } = program;
@@ -48,7 +63,12 @@ export async function probeFingerprint(engine: Engine, programs: readonly Probed
     fields[`program ${index} ${compiled.name}`] = compiled.digest;
     fields[`probe ${index} ${compiled.name}`] = digest!;
   }
-  return { fields, sha256: createHash('sha256').update(JSON.stringify(Object.entries(fields))).digest('hex') };
+  return {
+    fields,
+    sha256: createHash('sha256')
+      .update(JSON.stringify(Object.entries(fields)))
+      .digest('hex'),
+  };
 }
 
 function probeCall({ compiled, probeInput }: ProbedProgram, program: number): EngineCall {
@@ -65,7 +85,12 @@ function probeCall({ compiled, probeInput }: ProbedProgram, program: number): En
   const inputs = compiled.inputs.map((spec): [string, TensorData] => {
     const size = sizeOf(spec);
     const integers = spec.dtype === 'int32';
-    return [spec.name, draw(spec.name, size, (stream) => (integers ? new Int32Array(size) : fill(new Float32Array(size), () => 2 * stream.uniform() - 1)))];
+    return [
+      spec.name,
+      draw(spec.name, size, (stream) =>
+        integers ? new Int32Array(size) : fill(new Float32Array(size), () => 2 * stream.uniform() - 1),
+      ),
+    ];
   });
   return { weights: Object.fromEntries(weights), inputs: Object.fromEntries(inputs) };
 }
@@ -75,9 +100,13 @@ function outputDigest(compiled: Compiled, outputs: Readonly<Record<string, Tenso
   for (const name of Object.keys(outputs).sort()) {
     const data = outputs[name]!;
     if (!data.every((value) => Number.isFinite(value)))
-      throw new ThawError('THAW_ENGINE_PROGRAM_INVALID', `the probe of program '${compiled.name}' gave a value that is not finite in '${name}'`, {
-        cure: 'Give a probeInput that draws from the domain of the program.',
-      });
+      throw new ThawError(
+        'THAW_ENGINE_PROGRAM_INVALID',
+        `the probe of program '${compiled.name}' gave a value that is not finite in '${name}'`,
+        {
+          cure: 'Give a probeInput that draws from the domain of the program.',
+        },
+      );
     hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   }
   return hash.digest('hex');

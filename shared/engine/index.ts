@@ -10,6 +10,7 @@ export { fromStored, lower, loweringVersion, plainOptions, summarize, toStored }
 export type { Capabilities, Formulations, LoweringOptions, LoweringSummary } from './lower/index.js';
 export { toDot } from './graph/index.js';
 export { OnnxEngine } from './run/index.js';
+export { startWasm, wasmBackendName } from './eager/index.js';
 export { doctor, openEngine } from './open.js';
 export type { EngineOptions } from './open.js';
 export { probeFingerprint } from './fingerprint.js';

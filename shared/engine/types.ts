@@ -114,15 +114,25 @@ export interface NodeAttributes {
   /** (x) */
   readonly Slice: { readonly begin: readonly number[]; readonly size: readonly number[] };
   /** (x); `strides` may be negative, then `end` may be -1 - length, as ONNX Slice understands it. */
-  readonly StridedSlice: { readonly begin: readonly number[]; readonly end: readonly number[]; readonly strides: readonly number[] };
+  readonly StridedSlice: {
+    readonly begin: readonly number[];
+    readonly end: readonly number[];
+    readonly strides: readonly number[];
+  };
   /** (x0, x1, ...) */
   readonly Concat: { readonly axis: number };
   /** (x) */
   readonly Tile: { readonly reps: readonly number[] };
   /** (x) */
-  readonly PadV2: { readonly paddings: readonly (readonly [before: number, after: number])[]; readonly constantValue: number };
+  readonly PadV2: {
+    readonly paddings: readonly (readonly [before: number, after: number])[];
+    readonly constantValue: number;
+  };
   /** (x) */
-  readonly MirrorPad: { readonly paddings: readonly (readonly [before: number, after: number])[]; readonly mode: 'reflect' | 'symmetric' };
+  readonly MirrorPad: {
+    readonly paddings: readonly (readonly [before: number, after: number])[];
+    readonly mode: 'reflect' | 'symmetric';
+  };
   /** (x) */
   readonly Reverse: { readonly axes: readonly number[] };
   /** (x, indices int32), no batch dims. Indices must be in range: out of range is undefined. */
@@ -144,7 +154,11 @@ export interface NodeAttributes {
   /** (x NHWC); AvgPool; AvgPoolGrad (dy) has the same attributes. `inputShape` NHWC. Padding is not counted in the mean. */
   readonly AvgPool: Omit<ConvolutionAttributes, 'filterShape'>;
   /** (images NHWC) */
-  readonly ResizeNearestNeighbor: { readonly size: readonly [number, number]; readonly alignCorners: boolean; readonly halfPixelCenters: boolean };
+  readonly ResizeNearestNeighbor: {
+    readonly size: readonly [number, number];
+    readonly alignCorners: boolean;
+    readonly halfPixelCenters: boolean;
+  };
   /** (dy NHWC); the output has the shape of the images. */
   readonly ResizeNearestNeighborGrad: { readonly size: readonly [number, number]; readonly alignCorners: boolean };
 }

@@ -15,7 +15,9 @@ const specs = unetWeightSpecs(config, channels);
 const images = { shape: [batch, size, size, channels], dtype: 'float32' } as const;
 const definition: ProgramDefinition = {
   name: 'training',
-  weights: Object.fromEntries(Object.entries(specs).map(([name, { modelShape }]) => [name, { shape: modelShape, dtype: 'float32' }])),
+  weights: Object.fromEntries(
+    Object.entries(specs).map(([name, { modelShape }]) => [name, { shape: modelShape, dtype: 'float32' }]),
+  ),
   inputs: { x: images, target: images, t: { shape: [batch], dtype: 'float32' } },
   fn: (weights, { x, target, t }) => {
     const y = unet(weights, x as tf.Tensor4D, t as tf.Tensor1D, config);
@@ -56,7 +58,8 @@ describe.each(['onnx-cpu', 'tfjs-wasm'] as const)('training step of the official
     const got = (name: string): ArrayLike<number> | undefined => {
       if (name === 'loss') return outputs['loss'];
       if (name === 'y') return transposeData(outputs['y'] as Float32Array, images.shape, [0, 3, 1, 2]);
-      if (name === 'grad_norms') return [...golden.group('param:*').keys()].map((parameter) => norm(gradient(parameter)));
+      if (name === 'grad_norms')
+        return [...golden.group('param:*').keys()].map((parameter) => norm(gradient(parameter)));
       return name.startsWith('grad:') ? gradient(name.slice('grad:'.length)) : undefined;
     };
     const compared: string[] = [];
@@ -71,7 +74,10 @@ describe.each(['onnx-cpu', 'tfjs-wasm'] as const)('training step of the official
   });
 
   it('gives the same bits at every call and on every worker, and says so in its fingerprint', async () => {
-    const probe = { compiled: step, probeInput: (name: string) => (name === 't' ? Float32Array.from({ length: batch }, (_, i) => i) : undefined) };
+    const probe = {
+      compiled: step,
+      probeInput: (name: string) => (name === 't' ? Float32Array.from({ length: batch }, (_, i) => i) : undefined),
+    };
     const first = await probeFingerprint(engine, [probe]);
     expect(await probeFingerprint(engine, [probe])).toEqual(first);
     expect(first.fields['probe 0 training']).toMatch(/^[0-9a-f]{64}$/);

@@ -18,10 +18,21 @@ export const choices = fc.array(
 
 const f32 = (...shape: number[]): TensorSpec => ({ shape, dtype: 'float32' });
 const weightSpecs = {
-  kernel: f32(3, 3, 4, 6), pointwise: f32(1, 1, 4, 3), strided: f32(4, 4, 4, 4), depthwise: f32(3, 3, 4, 1),
-  transposed: f32(4, 4, 2, 4), dense: f32(4, 5), bias: f32(4), scale: f32(6, 6, 1),
+  kernel: f32(3, 3, 4, 6),
+  pointwise: f32(1, 1, 4, 3),
+  strided: f32(4, 4, 4, 4),
+  depthwise: f32(3, 3, 4, 1),
+  transposed: f32(4, 4, 2, 4),
+  dense: f32(4, 5),
+  bias: f32(4),
+  scale: f32(6, 6, 1),
 } as const;
-const inputSpecs = { x: f32(2, 6, 6, 4), y: f32(2, 6, 6, 4), mask: f32(6, 4), index: { shape: [3], dtype: 'int32' } } as const satisfies Record<string, TensorSpec>;
+const inputSpecs = {
+  x: f32(2, 6, 6, 4),
+  y: f32(2, 6, 6, 4),
+  mask: f32(6, 4),
+  index: { shape: [3], dtype: 'int32' },
+} as const satisfies Record<string, TensorSpec>;
 type Weights = Record<keyof typeof weightSpecs, tf.Tensor>;
 type Inputs = Record<keyof typeof inputSpecs, tf.Tensor>;
 
@@ -30,10 +41,17 @@ const maxSize = 2000;
 interface Op {
   readonly name: string;
   /** Undefined when the op cannot take these operands. */
-  readonly apply: (a: tf.Tensor, b: tf.Tensor, detail: number, weights: Weights, inputs: Inputs) => tf.Tensor | undefined;
+  readonly apply: (
+    a: tf.Tensor,
+    b: tf.Tensor,
+    detail: number,
+    weights: Weights,
+    inputs: Inputs,
+  ) => tf.Tensor | undefined;
 }
 
-const sameShape = (a: tf.Tensor, b: tf.Tensor): boolean => a.shape.length === b.shape.length && a.shape.every((length, i) => length === b.shape[i]);
+const sameShape = (a: tf.Tensor, b: tf.Tensor): boolean =>
+  a.shape.length === b.shape.length && a.shape.every((length, i) => length === b.shape[i]);
 const broadcastable = (a: tf.Tensor, b: tf.Tensor): boolean => {
   for (let i = 1; i <= Math.min(a.rank, b.rank); i++) {
     const [m, n] = [a.shape.at(-i)!, b.shape.at(-i)!];
@@ -42,16 +60,26 @@ const broadcastable = (a: tf.Tensor, b: tf.Tensor): boolean => {
   return Math.max(a.rank, b.rank) <= 4;
 };
 const unary = (name: string, apply: (x: tf.Tensor) => tf.Tensor): Op => ({ name, apply });
-const pair = (name: string, apply: (a: tf.Tensor, b: tf.Tensor) => tf.Tensor): Op => ({ name, apply: (a, b) => (broadcastable(a, b) ? apply(a, b) : undefined) });
+const pair = (name: string, apply: (a: tf.Tensor, b: tf.Tensor) => tf.Tensor): Op => ({
+  name,
+  apply: (a, b) => (broadcastable(a, b) ? apply(a, b) : undefined),
+});
 // tfjs 4.22 does not sum the gradients of these over broadcast axes.
-const alike = (name: string, apply: (a: tf.Tensor, b: tf.Tensor) => tf.Tensor): Op => ({ name, apply: (a, b) => (sameShape(a, b) ? apply(a, b) : undefined) });
+const alike = (name: string, apply: (a: tf.Tensor, b: tf.Tensor) => tf.Tensor): Op => ({
+  name,
+  apply: (a, b) => (sameShape(a, b) ? apply(a, b) : undefined),
+});
 const axial = (name: string, apply: (x: tf.Tensor, axis: number, detail: number) => tf.Tensor | undefined): Op => ({
   name,
   apply: (x, _, detail) => (x.rank === 0 ? undefined : apply(x, detail % x.rank, Math.floor(detail / 7))),
 });
-const image = (name: string, apply: (x: tf.Tensor4D, weights: Weights, detail: number) => tf.Tensor | undefined): Op => ({
+const image = (
+  name: string,
+  apply: (x: tf.Tensor4D, weights: Weights, detail: number) => tf.Tensor | undefined,
+): Op => ({
   name,
-  apply: (x, _, detail, weights) => (x.rank === 4 && x.shape[3] === 4 ? apply(x as tf.Tensor4D, weights, detail) : undefined),
+  apply: (x, _, detail, weights) =>
+    x.rank === 4 && x.shape[3] === 4 ? apply(x as tf.Tensor4D, weights, detail) : undefined,
 });
 const reductions = [tf.sum, tf.mean, tf.max, tf.min];
 
@@ -83,8 +111,18 @@ const ops: readonly Op[] = [
   alike('minimum', (a, b) => tf.minimum(a, b)),
   alike('squaredDifference', (a, b) => tf.squaredDifference(tf.tanh(a), tf.tanh(b))),
   // tfjs has no gradient for a condition, so it is made of inputs.
-  { name: 'where', apply: (a, b, _d, _w, { x }) => (sameShape(a, x) && sameShape(b, x) ? tf.where(tf.greater(x, 0.1), b, tf.mul(a, 2)) : undefined) },
-  { name: 'whereRow', apply: (a, b, _d, _w, { mask }) => (sameShape(a, b) && a.rank >= 2 && a.shape.at(-1) === 4 && a.shape.at(-2) === 6 ? tf.where(tf.less(tf.broadcastTo(mask, a.shape), 0.2), b, a) : undefined) },
+  {
+    name: 'where',
+    apply: (a, b, _d, _w, { x }) =>
+      sameShape(a, x) && sameShape(b, x) ? tf.where(tf.greater(x, 0.1), b, tf.mul(a, 2)) : undefined,
+  },
+  {
+    name: 'whereRow',
+    apply: (a, b, _d, _w, { mask }) =>
+      sameShape(a, b) && a.rank >= 2 && a.shape.at(-1) === 4 && a.shape.at(-2) === 6
+        ? tf.where(tf.less(tf.broadcastTo(mask, a.shape), 0.2), b, a)
+        : undefined,
+  },
   axial('reduce', (x, axis, detail) => reductions[detail % 4]!(x, axis, detail % 8 < 4)),
   axial('reduceAll', (x, axis, detail) => reductions[detail % 2]!(x, [...new Set([axis, x.rank - 1])], true)),
   axial('normalise', (x) => {
@@ -96,33 +134,98 @@ const ops: readonly Op[] = [
   // Last axis only: the gradient of tfjs 4.22 transposes its result for any other.
   axial('cumsum', (x, _, detail) => tf.mul(tf.cumsum(x, x.rank - 1, detail % 2 === 0, detail % 4 < 2), 0.3)),
   axial('reverse', (x, axis) => tf.reverse(x, axis)),
-  axial('tile', (x, axis, detail) => tf.tile(x, x.shape.map((_, i) => (i === axis ? 1 + (detail % 3) : 1)))),
+  axial('tile', (x, axis, detail) =>
+    tf.tile(
+      x,
+      x.shape.map((_, i) => (i === axis ? 1 + (detail % 3) : 1)),
+    ),
+  ),
   axial('slice', (x, axis, detail) => {
     const begin = detail % x.shape[axis]!;
-    return tf.slice(x, x.shape.map((_, i) => (i === axis ? begin : 0)), x.shape.map((length, i) => (i === axis ? 1 + (detail % (length - begin)) : length)));
+    return tf.slice(
+      x,
+      x.shape.map((_, i) => (i === axis ? begin : 0)),
+      x.shape.map((length, i) => (i === axis ? 1 + (detail % (length - begin)) : length)),
+    );
   }),
-  axial('pad', (x, axis, detail) => tf.pad(x, x.shape.map((_, i): [number, number] => (i === axis ? [detail % 3, detail % 2] : [0, 0])), (detail % 5) / 4)),
+  axial('pad', (x, axis, detail) =>
+    tf.pad(
+      x,
+      x.shape.map((_, i): [number, number] => (i === axis ? [detail % 3, detail % 2] : [0, 0])),
+      (detail % 5) / 4,
+    ),
+  ),
   // tfjs cannot differentiate a split into one part.
-  axial('split', (x, axis, detail) => (x.shape[axis]! < 2 ? undefined : tf.split(x, [1, x.shape[axis]! - 1], axis)[detail % 2]!)),
-  axial('unstack', (x, axis, detail) => { if (x.shape[axis]! < 2) return undefined; const parts = tf.unstack(x, axis); return tf.add(parts[detail % parts.length]!, parts[0]!); }),
+  axial('split', (x, axis, detail) =>
+    x.shape[axis]! < 2 ? undefined : tf.split(x, [1, x.shape[axis]! - 1], axis)[detail % 2]!,
+  ),
+  axial('unstack', (x, axis, detail) => {
+    if (x.shape[axis]! < 2) return undefined;
+    const parts = tf.unstack(x, axis);
+    return tf.add(parts[detail % parts.length]!, parts[0]!);
+  }),
   axial('expandDims', (x, axis) => (x.rank < 4 ? tf.expandDims(x, axis) : undefined)),
   axial('transpose', (x, axis, detail) => {
     const order = x.shape.map((_, i) => (i + axis) % x.rank);
     return tf.transpose(x, detail % 2 === 0 ? order : order.reverse());
   }),
-  axial('reshape', (x, axis) => tf.reshape(x, [...x.shape.slice(0, axis), x.shape.slice(axis).reduce((p, n) => p * n, 1)])),
-  { name: 'gather', apply: (x, _, detail, _w, { index }) => { const axis = detail % Math.max(x.rank, 1); return x.rank > 0 && x.shape[axis]! >= 4 ? tf.gather(x, index as tf.Tensor1D, axis) : undefined; } },
-  { name: 'concat', apply: (a, b, detail) => (sameShape(a, b) && a.rank > 0 ? tf.concat([a, b, a], detail % a.rank) : undefined) },
-  { name: 'stack', apply: (a, b, detail) => (sameShape(a, b) && a.rank < 4 ? tf.stack([a, b], detail % (a.rank + 1)) : undefined) },
-  { name: 'matMulSelf', apply: (x, _, detail) => (x.rank >= 2 ? tf.mul(tf.matMul(x, x, detail % 2 === 0, detail % 2 === 1), 0.2) : undefined) },
-  { name: 'matMulShared', apply: (a, b, detail) => (a.rank === 3 && b.rank === 3 && a.shape[0] === b.shape[0] && a.shape[2] === b.shape[2] ? tf.mul(tf.matMul(a, b, false, true), (detail % 3) / 4) : undefined) },
-  { name: 'dense', apply: (x, _b, _d, w) => (x.rank >= 2 && x.shape.at(-1) === 4 ? tf.reshape(tf.matMul(tf.reshape(x, [-1, 4]) as tf.Tensor2D, w.dense as tf.Tensor2D), [...x.shape.slice(0, -1), 5]) : undefined) },
+  axial('reshape', (x, axis) =>
+    tf.reshape(x, [...x.shape.slice(0, axis), x.shape.slice(axis).reduce((p, n) => p * n, 1)]),
+  ),
+  {
+    name: 'gather',
+    apply: (x, _, detail, _w, { index }) => {
+      const axis = detail % Math.max(x.rank, 1);
+      return x.rank > 0 && x.shape[axis]! >= 4 ? tf.gather(x, index as tf.Tensor1D, axis) : undefined;
+    },
+  },
+  {
+    name: 'concat',
+    apply: (a, b, detail) => (sameShape(a, b) && a.rank > 0 ? tf.concat([a, b, a], detail % a.rank) : undefined),
+  },
+  {
+    name: 'stack',
+    apply: (a, b, detail) => (sameShape(a, b) && a.rank < 4 ? tf.stack([a, b], detail % (a.rank + 1)) : undefined),
+  },
+  {
+    name: 'matMulSelf',
+    apply: (x, _, detail) =>
+      x.rank >= 2 ? tf.mul(tf.matMul(x, x, detail % 2 === 0, detail % 2 === 1), 0.2) : undefined,
+  },
+  {
+    name: 'matMulShared',
+    apply: (a, b, detail) =>
+      a.rank === 3 && b.rank === 3 && a.shape[0] === b.shape[0] && a.shape[2] === b.shape[2]
+        ? tf.mul(tf.matMul(a, b, false, true), (detail % 3) / 4)
+        : undefined,
+  },
+  {
+    name: 'dense',
+    apply: (x, _b, _d, w) =>
+      x.rank >= 2 && x.shape.at(-1) === 4
+        ? tf.reshape(tf.matMul(tf.reshape(x, [-1, 4]) as tf.Tensor2D, w.dense as tf.Tensor2D), [
+            ...x.shape.slice(0, -1),
+            5,
+          ])
+        : undefined,
+  },
   { name: 'bias', apply: (x, _b, _d, w) => (x.shape.at(-1) === 4 ? tf.add(x, w.bias) : undefined) },
-  image('conv3', (x, w, detail) => tf.conv2d(x, w.kernel as tf.Tensor4D, detail % 3 === 0 && x.shape[1] % 2 === 0 && x.shape[2] % 2 === 0 ? 2 : 1, 'same')),
+  image('conv3', (x, w, detail) =>
+    tf.conv2d(
+      x,
+      w.kernel as tf.Tensor4D,
+      detail % 3 === 0 && x.shape[1] % 2 === 0 && x.shape[2] % 2 === 0 ? 2 : 1,
+      'same',
+    ),
+  ),
   image('conv1', (x, w) => tf.conv2d(x, w.pointwise as tf.Tensor4D, 1, 'valid')),
-  image('conv4s2', (x, w) => (x.shape[1] % 2 === 0 && x.shape[2] % 2 === 0 ? tf.conv2d(x, w.strided as tf.Tensor4D, 2, 'same') : undefined)),
+  image('conv4s2', (x, w) =>
+    x.shape[1] % 2 === 0 && x.shape[2] % 2 === 0 ? tf.conv2d(x, w.strided as tf.Tensor4D, 2, 'same') : undefined,
+  ),
   image('depthwise', (x, w) => tf.depthwiseConv2d(x, w.depthwise as tf.Tensor4D, 1, 'same')),
-  image('convTranspose', (x, w) => tf.conv2dTranspose(x, w.transposed as tf.Tensor4D, [x.shape[0], x.shape[1] * 2, x.shape[2] * 2, 2], 2, 'same')),
+  image('convTranspose', (x, w) =>
+    tf.conv2dTranspose(x, w.transposed as tf.Tensor4D, [x.shape[0], x.shape[1] * 2, x.shape[2] * 2, 2], 2, 'same'),
+  ),
 ];
 
 export interface RandomProgram {
@@ -144,7 +247,10 @@ export function randomProgram(list: readonly Choice[]): RandomProgram {
       values.push(made.value);
     }
     const last = values.at(-1)!;
-    const regular = Object.values(weights).reduce((sum, weight) => tf.add(sum, tf.mean(tf.square(weight))), tf.scalar(0));
+    const regular = Object.values(weights).reduce(
+      (sum, weight) => tf.add(sum, tf.mean(tf.square(weight))),
+      tf.scalar(0),
+    );
     return { last: tf.add(last, 0), loss: tf.add(tf.mean(tf.square(tf.sub(last, 0.3))), tf.mul(regular, 0.1)) };
   };
   return { definition: { name: 'random', weights: weightSpecs, inputs: inputSpecs, fn, gradientOf: 'loss' }, taken };

@@ -26,16 +26,24 @@ function draw(name: string, size: number, scale: number, lane: number): Float32A
 
 /** Weights by name in model layout, inputs by name. */
 function arguments_(definition: ProgramDefinition) {
-  const weights = Object.entries(definition.weights).map(([name, { shape }], lane) => [name, draw(name, sizeOf(shape), 0.4, lane)] as const);
-  const inputs = Object.entries(definition.inputs).map(([name, { shape, dtype }], lane) => [name, dtype === 'int32' ? Int32Array.of(3, 0, 2) : draw(name, sizeOf(shape), 1, 100 + lane)] as const);
+  const weights = Object.entries(definition.weights).map(
+    ([name, { shape }], lane) => [name, draw(name, sizeOf(shape), 0.4, lane)] as const,
+  );
+  const inputs = Object.entries(definition.inputs).map(
+    ([name, { shape, dtype }], lane) =>
+      [name, dtype === 'int32' ? Int32Array.of(3, 0, 2) : draw(name, sizeOf(shape), 1, 100 + lane)] as const,
+  );
   return { weights: Object.fromEntries(weights), inputs: Object.fromEntries(inputs) as Record<string, TensorData> };
 }
 
 async function outputsOf(compiled: Compiled, definition: ProgramDefinition): Promise<Record<string, TensorData>> {
   const { weights, inputs } = arguments_(definition);
-  const stored = Object.fromEntries(compiled.weights.map((weight) => [weight.name, toStored(weight, weights[weight.name]!)]));
+  const stored = Object.fromEntries(
+    compiled.weights.map((weight) => [weight.name, toStored(weight, weights[weight.name]!)]),
+  );
   const outputs = await compiled.run({ weights: stored, inputs });
-  for (const weight of compiled.weights) outputs[`grad/${weight.name}`] = fromStored(weight, outputs[`grad/${weight.name}`] as Float32Array);
+  for (const weight of compiled.weights)
+    outputs[`grad/${weight.name}`] = fromStored(weight, outputs[`grad/${weight.name}`] as Float32Array);
   return outputs;
 }
 
@@ -70,7 +78,10 @@ describe('random programs', () => {
           await eager.dispose();
         }
       }),
-      { numRuns: Number(process.env['THAW_TEST_RUNS'] ?? 150), seed: Number(process.env['THAW_TEST_SEED'] ?? 20220819) },
+      {
+        numRuns: Number(process.env['THAW_TEST_RUNS'] ?? 150),
+        seed: Number(process.env['THAW_TEST_SEED'] ?? 20220819),
+      },
     );
   });
 

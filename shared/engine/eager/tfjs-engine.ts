@@ -57,7 +57,8 @@ export class TfjsEngine implements Engine {
       checkCall({ name, weights, inputs }, call);
       await Promise.resolve();
       this.#refuseWhenClosed();
-      if (call.signal?.aborted === true) throw new ThawError('THAW_ENGINE_ABORTED', `a call of program '${name}' was cancelled`);
+      if (call.signal?.aborted === true)
+        throw new ThawError('THAW_ENGINE_ABORTED', `a call of program '${name}' was cancelled`);
       return this.#compute(definition, call);
     };
     const dispose = (): Promise<void> => {
@@ -74,13 +75,22 @@ export class TfjsEngine implements Engine {
       return { outputs: tracedOutputs(graph), digest: digestOf(graphText(graph)) };
     } catch (error) {
       if (!(error instanceof ThawError && error.code === 'THAW_ENGINE_UNKNOWN_KERNEL')) throw error;
-      const specs = this.#compute(definition, zeros(definition), (tensor, output) => namedSpec(output, tensor.shape, tensor.dtype));
-      return { outputs: Object.values(specs), digest: digestOf(JSON.stringify({ ...definition, fn: definition.fn.toString() })) };
+      const specs = this.#compute(definition, zeros(definition), (tensor, output) =>
+        namedSpec(output, tensor.shape, tensor.dtype),
+      );
+      return {
+        outputs: Object.values(specs),
+        digest: digestOf(JSON.stringify({ ...definition, fn: definition.fn.toString() })),
+      };
     }
   }
 
   #compute(definition: ProgramDefinition, call: EngineCall): Record<string, TensorData>;
-  #compute<T>(definition: ProgramDefinition, call: EngineCall, take: (tensor: tf.Tensor, name: string) => T): Record<string, T>;
+  #compute<T>(
+    definition: ProgramDefinition,
+    call: EngineCall,
+    take: (tensor: tf.Tensor, name: string) => T,
+  ): Record<string, T>;
   #compute(
     definition: ProgramDefinition,
     call: EngineCall,
@@ -88,7 +98,12 @@ export class TfjsEngine implements Engine {
   ): Record<string, unknown> {
     try {
       return onBackend(this.#backendName, () =>
-        applyProgram(definition, tensors(definition.weights, call.weights), tensors(definition.inputs, call.inputs), take),
+        applyProgram(
+          definition,
+          tensors(definition.weights, call.weights),
+          tensors(definition.inputs, call.inputs),
+          take,
+        ),
       );
     } catch (error) {
       throw failure(definition.name, error);
@@ -105,7 +120,10 @@ export class TfjsEngine implements Engine {
   }
 }
 
-function tensors(specs: Readonly<Record<string, TensorSpec>>, data: Readonly<Record<string, TensorData>>): Record<string, tf.Tensor> {
+function tensors(
+  specs: Readonly<Record<string, TensorSpec>>,
+  data: Readonly<Record<string, TensorData>>,
+): Record<string, tf.Tensor> {
   return Object.fromEntries(
     Object.entries(specs).map(([name, spec]) => [name, tf.tensor(data[name]!.slice(), [...spec.shape], spec.dtype)]),
   );
@@ -115,7 +133,12 @@ const sizeOf = (shape: readonly number[]): number => shape.reduce((product, leng
 const digestOf = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 const storedWeights = ({ weights }: ProgramDefinition): StoredWeight[] =>
-  Object.entries(weights).map(([name, { shape }]) => ({ name, shape, permutation: shape.map((_, axis) => axis), size: sizeOf(shape) }));
+  Object.entries(weights).map(([name, { shape }]) => ({
+    name,
+    shape,
+    permutation: shape.map((_, axis) => axis),
+    size: sizeOf(shape),
+  }));
 
 const namedSpecs = (specs: Readonly<Record<string, TensorSpec>>): NamedTensorSpec[] =>
   Object.entries(specs).map(([name, { shape, dtype }]) => ({ name, shape, dtype }));
@@ -128,7 +151,9 @@ const namedSpec = (name: string, shape: readonly number[], dtype: string): Named
 });
 
 const tracedOutputs = (graph: TracedGraph): NamedTensorSpec[] =>
-  Object.entries(graph.outputs).map(([name, value]) => namedSpec(name, graph.values[value]!.shape, graph.values[value]!.dtype));
+  Object.entries(graph.outputs).map(([name, value]) =>
+    namedSpec(name, graph.values[value]!.shape, graph.values[value]!.dtype),
+  );
 
 const graphText = (graph: TracedGraph): string =>
   JSON.stringify(graph, (_, value: unknown) => (ArrayBuffer.isView(value) ? Array.from(value as Float32Array) : value));
@@ -136,7 +161,10 @@ const graphText = (graph: TracedGraph): string =>
 const zeros = (definition: ProgramDefinition): EngineCall => {
   const fill = (specs: Readonly<Record<string, TensorSpec>>): Record<string, TensorData> =>
     Object.fromEntries(
-      Object.entries(specs).map(([name, { shape, dtype }]) => [name, dtype === 'int32' ? new Int32Array(sizeOf(shape)) : new Float32Array(sizeOf(shape))]),
+      Object.entries(specs).map(([name, { shape, dtype }]) => [
+        name,
+        dtype === 'int32' ? new Int32Array(sizeOf(shape)) : new Float32Array(sizeOf(shape)),
+      ]),
     );
   return { weights: fill(definition.weights) as Record<string, Float32Array>, inputs: fill(definition.inputs) };
 };
@@ -145,10 +173,16 @@ function failure(program: string, error: unknown): unknown {
   if (error instanceof ThawError || !(error instanceof Error)) return error;
   const kernel = /Kernel '(.+)' not registered/.exec(error.message)?.[1];
   if (kernel === undefined)
-    return new ThawError('THAW_ENGINE_FAILED', `running program '${program}' failed: ${error.message}`, { cause: error });
-  return new ThawError('THAW_ENGINE_UNKNOWN_KERNEL', `program '${program}' uses the tfjs kernel ${kernel}, which this backend does not have`, {
-    cause: error,
-    cure: 'Choose another engine.',
-    details: { kernel, program },
-  });
+    return new ThawError('THAW_ENGINE_FAILED', `running program '${program}' failed: ${error.message}`, {
+      cause: error,
+    });
+  return new ThawError(
+    'THAW_ENGINE_UNKNOWN_KERNEL',
+    `program '${program}' uses the tfjs kernel ${kernel}, which this backend does not have`,
+    {
+      cause: error,
+      cure: 'Choose another engine.',
+      details: { kernel, program },
+    },
+  );
 }

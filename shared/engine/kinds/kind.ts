@@ -17,10 +17,14 @@ export interface EngineProvider {
 }
 
 export const unavailable = (kind: EngineKind, reason: string): ThawError =>
-  new ThawError('THAW_ENGINE_UNAVAILABLE', `the engine ${kind} cannot be used here: ${reason}`, { details: { reason } });
+  new ThawError('THAW_ENGINE_UNAVAILABLE', `the engine ${kind} cannot be used here: ${reason}`, {
+    details: { reason },
+  });
 
 /** First line of an error, for one-sentence reasons. */
 export function reasonOf(error: unknown): string {
   const reason = error instanceof ThawError ? error.details?.['reason'] : undefined;
-  return typeof reason === 'string' ? reason : (error instanceof Error ? error.message : String(error)).split('\n')[0]!.trim();
+  return typeof reason === 'string'
+    ? reason
+    : (error instanceof Error ? error.message : String(error)).split('\n')[0]!.trim();
 }

@@ -77,7 +77,8 @@ async function check(tfjs: TfjsKind): Promise<EngineAvailability> {
 }
 
 async function open(tfjs: TfjsKind, { workers, reason }: OpenOptions): Promise<TfjsEngine> {
-  if (workers !== 1) throw unavailable(tfjs.kind, `it computes in the calling thread: it has one worker, not ${workers}.`);
+  if (workers !== 1)
+    throw unavailable(tfjs.kind, `it computes in the calling thread: it has one worker, not ${workers}.`);
   const availability = await check(tfjs);
   if (!availability.available) throw unavailable(tfjs.kind, availability.reason);
   const description: EngineDescription = {

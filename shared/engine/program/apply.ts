@@ -32,7 +32,12 @@ export function applyProgram<T>(
     return taken;
   }
   // A weight that the loss does not reach has no gradient in tfjs: zeros here.
-  const { grads } = tf.engine().gradients(() => forward() as tf.Tensor, names.map((name) => weights[name]!), undefined, true);
+  const { grads } = tf.engine().gradients(
+    () => forward() as tf.Tensor,
+    names.map((name) => weights[name]!),
+    undefined,
+    true,
+  );
   names.forEach((name, i) => {
     const gradient = (grads[i] as tf.Tensor | undefined) ?? tf.zerosLike(weights[name]!);
     taken[gradientName(name)] = take(gradient, gradientName(name));
@@ -52,12 +57,17 @@ function checkOutputs(definition: ProgramDefinition, outputs: unknown): asserts 
   if (entries.length === 0) refuse('its function returns no output');
   for (const [name, tensor] of entries) {
     if (!(tensor instanceof tf.Tensor)) return refuse(`output '${name}' is not a tensor`);
-    if (tensor.dtype !== 'float32' && tensor.dtype !== 'int32') refuse(`output '${name}' has the type ${tensor.dtype}; cast it to float32 or int32`);
+    if (tensor.dtype !== 'float32' && tensor.dtype !== 'int32')
+      refuse(`output '${name}' has the type ${tensor.dtype}; cast it to float32 or int32`);
     if (name.startsWith('grad/')) refuse(`output '${name}' has a name kept for gradients`);
-    if (name in definition.weights || name in definition.inputs) refuse(`output '${name}' has the name of a weight or input`);
+    if (name in definition.weights || name in definition.inputs)
+      refuse(`output '${name}' has the name of a weight or input`);
   }
   if (definition.gradientOf === undefined) return;
   const loss = (outputs as Tensors)[definition.gradientOf];
   if (loss === undefined) return refuse(`there is no output '${definition.gradientOf}' to differentiate`);
-  if (loss.rank !== 0) refuse(`output '${definition.gradientOf}' must be a scalar to be differentiated, its shape is [${loss.shape.join(', ')}]`);
+  if (loss.rank !== 0)
+    refuse(
+      `output '${definition.gradientOf}' must be a scalar to be differentiated, its shape is [${loss.shape.join(', ')}]`,
+    );
 }

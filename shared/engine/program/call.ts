@@ -9,7 +9,8 @@ export interface CallSpec {
 
 /** Refuses a call whose tensors do not fit, with THAW_ENGINE_CALL_INVALID naming the first that does not. */
 export function checkCall(program: CallSpec, call: EngineCall): void {
-  for (const weight of program.weights) check(program.name, 'weight', weight.name, 'float32', weight.size, call.weights[weight.name]);
+  for (const weight of program.weights)
+    check(program.name, 'weight', weight.name, 'float32', weight.size, call.weights[weight.name]);
   for (const input of program.inputs) {
     const size = input.shape.reduce((product, length) => product * length, 1);
     check(program.name, 'input', input.name, input.dtype, size, call.inputs[input.name]);
@@ -21,10 +22,16 @@ export function checkCall(program: CallSpec, call: EngineCall): void {
 
 function check(program: string, kind: string, name: string, dtype: DType, size: number, data: unknown): void {
   const right = dtype === 'float32' ? data instanceof Float32Array : data instanceof Int32Array;
-  if (!right) throw refuse(program, `${kind} '${name}' must be a ${dtype === 'float32' ? 'Float32Array' : 'Int32Array'}, got ${describe(data)}`);
+  if (!right)
+    throw refuse(
+      program,
+      `${kind} '${name}' must be a ${dtype === 'float32' ? 'Float32Array' : 'Int32Array'}, got ${describe(data)}`,
+    );
   const { length } = data as Float32Array;
   if (length !== size) throw refuse(program, `${kind} '${name}' needs ${size} values, got ${length}`);
 }
 
-const refuse = (program: string, problem: string): ThawError => new ThawError('THAW_ENGINE_CALL_INVALID', `program '${program}': ${problem}`);
-const describe = (data: unknown): string => (data === undefined ? 'nothing' : typeof data === 'object' && data !== null ? data.constructor.name : typeof data);
+const refuse = (program: string, problem: string): ThawError =>
+  new ThawError('THAW_ENGINE_CALL_INVALID', `program '${program}': ${problem}`);
+const describe = (data: unknown): string =>
+  data === undefined ? 'nothing' : typeof data === 'object' && data !== null ? data.constructor.name : typeof data;

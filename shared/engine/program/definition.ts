@@ -17,8 +17,10 @@ export function checkDefinition(definition: ProgramDefinition): void {
 }
 
 function checkSpec(program: string, name: string, spec: TensorSpec): void {
-  if (spec.dtype !== 'float32' && spec.dtype !== 'int32') throw invalid(program, `'${name}' has the type ${String(spec.dtype)}`);
-  if (spec.shape.length > 6) throw invalid(program, `'${name}' has ${spec.shape.length} dimensions; tfjs knows at most 6`);
+  if (spec.dtype !== 'float32' && spec.dtype !== 'int32')
+    throw invalid(program, `'${name}' has the type ${String(spec.dtype)}`);
+  if (spec.shape.length > 6)
+    throw invalid(program, `'${name}' has ${spec.shape.length} dimensions; tfjs knows at most 6`);
   for (const length of spec.shape)
     if (!Number.isSafeInteger(length) || length < 1)
       throw invalid(program, `'${name}' has the shape [${spec.shape.join(', ')}]; lengths must be positive integers`);

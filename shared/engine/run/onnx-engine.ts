@@ -1,7 +1,15 @@
 import { builtFile } from '@thaw/shared/runtime';
 import { ThawError } from '@thaw/shared/protocol';
 import { checkCall } from '../program/index.js';
-import type { Compiled, Engine, EngineCall, EngineDescription, Program, ProgramDefinition, TensorData } from '../types.js';
+import type {
+  Compiled,
+  Engine,
+  EngineCall,
+  EngineDescription,
+  Program,
+  ProgramDefinition,
+  TensorData,
+} from '../types.js';
 import { WorkerPool } from './io/pool.js';
 
 export interface OnnxEngineOptions {
@@ -114,7 +122,8 @@ class CompiledProgram implements Compiled {
 
   async run(call: EngineCall): Promise<Record<string, TensorData>> {
     const program = this.#program;
-    if (this.#release === undefined) throw new ThawError('THAW_ENGINE_CLOSED', `program '${program.name}' was disposed`);
+    if (this.#release === undefined)
+      throw new ThawError('THAW_ENGINE_CLOSED', `program '${program.name}' was disposed`);
     checkCall(program, call);
     const running = this.#pool.run({
       program,

@@ -71,8 +71,14 @@ describe('CallSchedule', () => {
             }
           } else {
             const { kind, worker } = happening;
-            if (kind === 'ready' && state[worker] === 'starting') (schedule.ready(worker), (state[worker] = 'idle'));
-            if (kind === 'settled' && state[worker] === 'busy') (answer(schedule.settled(worker), 'settled'), (state[worker] = 'idle'));
+            if (kind === 'ready' && state[worker] === 'starting') {
+              schedule.ready(worker);
+              state[worker] = 'idle';
+            }
+            if (kind === 'settled' && state[worker] === 'busy') {
+              answer(schedule.settled(worker), 'settled');
+              state[worker] = 'idle';
+            }
             if (kind === 'lost' && state[worker] !== 'dead') {
               const loss = schedule.lost(worker);
               answer(loss.lost, 'lost');

@@ -36,7 +36,10 @@ class TracingBackend extends tf.KernelBackend {
 
   /** Called by tfjs when a tensor of another backend is asked for. */
   override move(): void {
-    throw new ThawError('THAW_ENGINE_FOREIGN_TENSOR', 'a tensor of another tfjs backend was used by the program being traced');
+    throw new ThawError(
+      'THAW_ENGINE_FOREIGN_TENSOR',
+      'a tensor of another tfjs backend was used by the program being traced',
+    );
   }
 
   override disposeData(): boolean {
@@ -94,7 +97,11 @@ function tracingBackend(): TracingBackend {
         kernelName,
         backendName: tracingBackendName,
         kernelFunc: ({ inputs, attrs }) =>
-          rule({ inputs: inputs as Record<string, tf.TensorInfo>, attributes: attrs ?? {}, recording: backend.current }),
+          rule({
+            inputs: inputs as Record<string, tf.TensorInfo>,
+            attributes: attrs ?? {},
+            recording: backend.current,
+          }),
       });
   instance = backend;
   return backend;
@@ -106,7 +113,8 @@ function tracingBackend(): TracingBackend {
  */
 export function record<T>(body: (recording: Recording) => T): T {
   const backend = tracingBackend();
-  if (backend.recording !== undefined) throw new ThawError('THAW_ENGINE_PROGRAM_INVALID', 'a program was traced by a program');
+  if (backend.recording !== undefined)
+    throw new ThawError('THAW_ENGINE_PROGRAM_INVALID', 'a program was traced by a program');
   const recording = new Recording();
   backend.recording = recording;
   try {

@@ -77,7 +77,10 @@ export class Recording {
 
 function graphDType(dtype: string): GraphDType {
   if (dtype === 'float32' || dtype === 'int32' || dtype === 'bool') return dtype;
-  throw new ThawError('THAW_ENGINE_PROGRAM_INVALID', `a tensor of type ${dtype} was made; only float32, int32 and bool can be traced`);
+  throw new ThawError(
+    'THAW_ENGINE_PROGRAM_INVALID',
+    `a tensor of type ${dtype} was made; only float32, int32 and bool can be traced`,
+  );
 }
 
 function isUniform(data: ArrayLike<number>): boolean {

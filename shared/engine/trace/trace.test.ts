@@ -27,7 +27,9 @@ describe('trace', () => {
     expect(ops(graph)).toEqual(['BatchMatMul', 'Reshape', 'Reshape', 'Relu'].filter((op) => ops(graph).includes(op)));
     const y = graph.values[graph.outputs['y']!]!;
     expect(y).toMatchObject({ shape: [2, 4], dtype: 'float32' });
-    expect(graph.values.filter((value) => value.source.kind === 'weight').map((value) => value.source)).toEqual([{ kind: 'weight', name: 'w' }]);
+    expect(graph.values.filter((value) => value.source.kind === 'weight').map((value) => value.source)).toEqual([
+      { kind: 'weight', name: 'w' },
+    ]);
     for (const node of graph.nodes) for (const input of node.inputs) expect(input).toBeLessThan(node.outputs[0]!);
   });
 
@@ -40,7 +42,10 @@ describe('trace', () => {
     );
     expect(Object.keys(graph.outputs)).toEqual(['loss', 'grad/w', 'grad/unused']);
     expect(graph.values[graph.outputs['grad/w']!]!.shape).toEqual([3, 4]);
-    expect(graph.values[graph.outputs['grad/unused']!]).toMatchObject({ shape: [5], source: { kind: 'constant', data: Float32Array.of(0) } });
+    expect(graph.values[graph.outputs['grad/unused']!]).toMatchObject({
+      shape: [5],
+      source: { kind: 'constant', data: Float32Array.of(0) },
+    });
   });
 
   it('keeps the full-size constants in the gradients of Sum and Mean as one number', () => {
@@ -52,7 +57,9 @@ describe('trace', () => {
 
   it('keeps a constant that is not uniform, with negative zero told from zero', () => {
     const graph = trace(program((_, { x }) => ({ y: tf.mul(x!, tf.tensor([0, -0, 0])) })));
-    const constants = graph.values.flatMap((value) => (value.source.kind === 'constant' ? [[...value.source.data]] : []));
+    const constants = graph.values.flatMap((value) =>
+      value.source.kind === 'constant' ? [[...value.source.data]] : [],
+    );
     expect(constants).toContainEqual([0, -0, 0]);
   });
 
@@ -69,7 +76,9 @@ describe('trace', () => {
   });
 
   it('names the kernel that tfjs cannot differentiate', () => {
-    const definition = program(({ w }) => ({ loss: tf.sum(tf.where(tf.greater(w!, 0), w!, 0)) }), { gradientOf: 'loss' });
+    const definition = program(({ w }) => ({ loss: tf.sum(tf.where(tf.greater(w!, 0), w!, 0)) }), {
+      gradientOf: 'loss',
+    });
     const error = errorOf(() => trace(definition));
     expect(error).toMatchObject({ code: 'THAW_ENGINE_PROGRAM_INVALID', details: { kernel: 'Greater' } });
   });
@@ -78,21 +87,27 @@ describe('trace', () => {
     const error = errorOf(() => trace(program((_, { x }) => ({ y: tf.mul(x!, tf.sum(x!).dataSync()[0]!) }))));
     expect(error).toMatchObject({ code: 'THAW_ENGINE_VALUE_READ' });
     expect(error.message).toContain('Sum');
-    expect(errorOf(() => trace(program((_, { x }) => ({ y: tf.scalar(x!.arraySync().toString().length) })))).message).toContain("input 'x'");
+    expect(
+      errorOf(() => trace(program((_, { x }) => ({ y: tf.scalar(x!.arraySync().toString().length) })))).message,
+    ).toContain("input 'x'");
   });
 
   it('refuses tensors from outside, of another backend or of an earlier trace', async () => {
     await tf.setBackend('cpu');
     const outside = tf.tensor([1, 2, 3]);
     try {
-      expect(errorOf(() => trace(program((_, { x }) => ({ y: tf.add(x!, outside) })))).code).toBe('THAW_ENGINE_FOREIGN_TENSOR');
+      expect(errorOf(() => trace(program((_, { x }) => ({ y: tf.add(x!, outside) })))).code).toBe(
+        'THAW_ENGINE_FOREIGN_TENSOR',
+      );
       expect(errorOf(() => trace(program(() => ({ y: outside })))).code).toBe('THAW_ENGINE_FOREIGN_TENSOR');
     } finally {
       outside.dispose();
     }
     let kept: tf.Tensor | undefined;
     trace(program((_, { x }) => ({ y: (kept = tf.exp(x!)) })));
-    expect(errorOf(() => trace(program((_, { x }) => ({ y: tf.add(x!, kept!) })))).message).toMatch(/not made by|disposed/);
+    expect(errorOf(() => trace(program((_, { x }) => ({ y: tf.add(x!, kept!) })))).message).toMatch(
+      /not made by|disposed/,
+    );
   });
 
   it('restores the backend, after errors too', async () => {
@@ -100,7 +115,13 @@ describe('trace', () => {
     trace(program((_, { x }) => ({ y: tf.exp(x!) })));
     expect(tf.getBackend()).toBe('cpu');
     errorOf(() => trace(program(() => ({ y: tf.scalar(1).asinh() }))));
-    errorOf(() => trace(program(() => { throw new Error('own'); })));
+    errorOf(() =>
+      trace(
+        program(() => {
+          throw new Error('own');
+        }),
+      ),
+    );
     expect(tf.getBackend()).toBe('cpu');
     const sum = tf.tidy(() => tf.add(1, 2).dataSync()[0]);
     expect(sum).toBe(3);

@@ -46,15 +46,23 @@ function missing(error: unknown, program: string): ThawError | undefined {
   const message = error instanceof Error ? error.message : '';
   const kernel = kernelMissing.exec(message)?.[1];
   if (kernel !== undefined)
-    return new ThawError('THAW_ENGINE_UNKNOWN_KERNEL', `program '${program}' uses the tfjs kernel ${kernel}, which cannot be traced`, {
-      cause: error,
-      details: { kernel, program },
-    });
+    return new ThawError(
+      'THAW_ENGINE_UNKNOWN_KERNEL',
+      `program '${program}' uses the tfjs kernel ${kernel}, which cannot be traced`,
+      {
+        cause: error,
+        details: { kernel, program },
+      },
+    );
   const undifferentiable = gradientMissing.exec(message)?.[1];
   if (undifferentiable === undefined) return undefined;
-  return new ThawError('THAW_ENGINE_PROGRAM_INVALID', `program '${program}': the loss depends on weights through ${undifferentiable}, for which tfjs has no gradient`, {
-    cause: error,
-    cure: 'Compute it from inputs only, or give it a gradient with tf.customGrad.',
-    details: { kernel: undifferentiable, program },
-  });
+  return new ThawError(
+    'THAW_ENGINE_PROGRAM_INVALID',
+    `program '${program}': the loss depends on weights through ${undifferentiable}, for which tfjs has no gradient`,
+    {
+      cause: error,
+      cure: 'Compute it from inputs only, or give it a gradient with tf.customGrad.',
+      details: { kernel: undifferentiable, program },
+    },
+  );
 }

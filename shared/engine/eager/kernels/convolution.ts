@@ -5,11 +5,20 @@ import type { KernelFunction } from './table.js';
 
 type Shape4D = [number, number, number, number];
 
-const geometry = (inputShape: readonly number[], filterShape: readonly number[], attrs: tf.NamedAttrMap, depthwise: boolean) =>
+const geometry = (
+  inputShape: readonly number[],
+  filterShape: readonly number[],
+  attrs: tf.NamedAttrMap,
+  depthwise: boolean,
+) =>
   tf.backend_util.computeConv2DInfo(
-    inputShape as Shape4D, filterShape as Shape4D, attrs['strides'] as [number, number],
-    (attrs['dilations'] as [number, number] | undefined) ?? 1, attrs['pad'] as 'same',
-    attrs['dimRoundingMode'] as 'floor' | undefined, depthwise,
+    inputShape as Shape4D,
+    filterShape as Shape4D,
+    attrs['strides'] as [number, number],
+    (attrs['dilations'] as [number, number] | undefined) ?? 1,
+    attrs['pad'] as 'same',
+    attrs['dimRoundingMode'] as 'floor' | undefined,
+    depthwise,
   );
 
 /** The input positions that meet one tap of the filter, [N, outHeight, outWidth, C], for each tap in row-major order. */
@@ -19,7 +28,12 @@ function taps(x: Tensor4D, info: ReturnType<typeof geometry>): Tensor4D[] {
   const neededWidth = (outWidth - 1) * strideWidth + info.filterWidth;
   const bottom = Math.max(neededHeight - inHeight - padInfo.top, 0);
   const right = Math.max(neededWidth - inWidth - padInfo.left, 0);
-  const padded = tf.pad(x, [[0, 0], [padInfo.top, bottom], [padInfo.left, right], [0, 0]]);
+  const padded = tf.pad(x, [
+    [0, 0],
+    [padInfo.top, bottom],
+    [padInfo.left, right],
+    [0, 0],
+  ]);
   const result: Tensor4D[] = [];
   for (let row = 0; row < info.filterHeight; row++)
     for (let column = 0; column < info.filterWidth; column++)
@@ -53,10 +67,18 @@ export const conv2DBackpropInput: KernelFunction = ({ dy, filter }, attrs) => {
 };
 
 /** Pads or crops dy, spread out by the stride, so that a `valid` convolution gives the input's size. */
-function correlateBack(dy: Tensor4D, info: ReturnType<typeof geometry>, convolve: (padded: Tensor4D) => Tensor4D): Tensor4D {
+function correlateBack(
+  dy: Tensor4D,
+  info: ReturnType<typeof geometry>,
+  convolve: (padded: Tensor4D) => Tensor4D,
+): Tensor4D {
   const { batchSize: n, outHeight, outWidth, outChannels, strideHeight, strideWidth, padInfo } = info;
   const spaced = tf.pad(tf.reshape(dy, [n * outHeight, 1, outWidth, 1, outChannels]), [
-    [0, 0], [0, strideHeight - 1], [0, 0], [0, strideWidth - 1], [0, 0],
+    [0, 0],
+    [0, strideHeight - 1],
+    [0, 0],
+    [0, strideWidth - 1],
+    [0, 0],
   ]);
   const [height, width] = [outHeight * strideHeight, outWidth * strideWidth];
   const top = info.filterHeight - 1 - padInfo.top;
@@ -70,13 +92,23 @@ function correlateBack(dy: Tensor4D, info: ReturnType<typeof geometry>, convolve
     [0, minus(top), minus(left), 0],
     [n, height - minus(top) - minus(bottom), width - minus(left) - minus(right), outChannels],
   ) as Tensor4D;
-  return convolve(tf.pad(cropped, [[0, 0], [plus(top), plus(bottom)], [plus(left), plus(right)], [0, 0]]));
+  return convolve(
+    tf.pad(cropped, [
+      [0, 0],
+      [plus(top), plus(bottom)],
+      [plus(left), plus(right)],
+      [0, 0],
+    ]),
+  );
 }
 
 function depthwiseGeometry(inputShape: readonly number[], filterShape: readonly number[], attrs: tf.NamedAttrMap) {
   const info = geometry(inputShape, filterShape, attrs, true);
   if (info.outChannels !== info.inChannels)
-    throw new ThawError('THAW_ENGINE_UNKNOWN_KERNEL', 'the gradient of a depthwise convolution with a channel multiplier is not there');
+    throw new ThawError(
+      'THAW_ENGINE_UNKNOWN_KERNEL',
+      'the gradient of a depthwise convolution with a channel multiplier is not there',
+    );
   return info;
 }
 

@@ -37,9 +37,18 @@ const program: Program = {
 const weights = [new Float32Array(new SharedArrayBuffer(8))];
 
 let pool: WorkerPool;
-const open = (workers: number, provider = 'fake'): WorkerPool => (pool = new WorkerPool({ workers, workerFile, settings: { provider } }));
-const call = (what: number, extra: { signal?: AbortSignal; version?: string; gate?: Int32Array; weights?: Float32Array[] } = {}) =>
-  pool.run({ program, weights, inputs: [Float32Array.of(what), ...(extra.gate ? [extra.gate] : [])] as TensorData[], ...extra });
+const open = (workers: number, provider = 'fake'): WorkerPool =>
+  (pool = new WorkerPool({ workers, workerFile, settings: { provider } }));
+const call = (
+  what: number,
+  extra: { signal?: AbortSignal; version?: string; gate?: Int32Array; weights?: Float32Array[] } = {},
+) =>
+  pool.run({
+    program,
+    weights,
+    inputs: [Float32Array.of(what), ...(extra.gate ? [extra.gate] : [])] as TensorData[],
+    ...extra,
+  });
 const gateOf = (): Int32Array => new Int32Array(new SharedArrayBuffer(8));
 const entered = async (gate: Int32Array, count: number): Promise<void> => {
   while (Atomics.load(gate, 1) < count) await new Promise((resolve) => setImmediate(resolve));
@@ -114,8 +123,16 @@ describe('WorkerPool', () => {
   it('sends weights again only when their version or arrays change', async () => {
     open(1);
     await pool.load(program);
-    const sent = async (version: string | undefined, arrays: Float32Array[] = weights): Promise<number> => (await call(1, { weights: arrays, ...(version !== undefined && { version }) }))[0]![2]!;
-    expect([await sent('1'), await sent('1'), await sent('2'), await sent(undefined), await sent('2'), await sent('2')]).toEqual([1, 0, 1, 1, 1, 0]);
+    const sent = async (version: string | undefined, arrays: Float32Array[] = weights): Promise<number> =>
+      (await call(1, { weights: arrays, ...(version !== undefined && { version }) }))[0]![2]!;
+    expect([
+      await sent('1'),
+      await sent('1'),
+      await sent('2'),
+      await sent(undefined),
+      await sent('2'),
+      await sent('2'),
+    ]).toEqual([1, 0, 1, 1, 1, 0]);
     expect(await sent('2', [new Float32Array(2)])).toBe(1);
   });
 

@@ -130,7 +130,10 @@ export class WorkerPool {
   }
 
   #start(index: number): PoolWorker {
-    const thread = new Worker(this.#options.workerFile, { workerData: this.#options.settings, name: `thaw-engine-${index}` });
+    const thread = new Worker(this.#options.workerFile, {
+      workerData: this.#options.settings,
+      name: `thaw-engine-${index}`,
+    });
     const worker: PoolWorker = {
       thread,
       loads: new Map(),
@@ -225,7 +228,11 @@ export class WorkerPool {
 
   #lostError(program: string, cause: unknown): ThawError {
     const why = cause instanceof Error ? `: ${cause.message}` : '';
-    return new ThawError('THAW_ENGINE_WORKER_LOST', `a worker of the engine ended while program '${program}' needed it${why}`, { cause });
+    return new ThawError(
+      'THAW_ENGINE_WORKER_LOST',
+      `a worker of the engine ended while program '${program}' needed it${why}`,
+      { cause },
+    );
   }
 
   #alive(): PoolWorker[] {
@@ -235,7 +242,8 @@ export class WorkerPool {
 
 const send = (worker: PoolWorker, request: WorkerRequest): void => worker.thread.postMessage(request);
 const closed = (): ThawError => new ThawError('THAW_ENGINE_CLOSED', 'the engine was closed');
-const aborted = (program: string): ThawError => new ThawError('THAW_ENGINE_ABORTED', `a call of program '${program}' was cancelled`);
+const aborted = (program: string): ThawError =>
+  new ThawError('THAW_ENGINE_ABORTED', `a call of program '${program}' was cancelled`);
 
 /** A view on a part of private memory would be cloned with all of it. */
 function compact<T extends TensorData>(data: T): T {

@@ -54,13 +54,17 @@ async function unload(digest: string): Promise<void> {
 function takeWeights(entry: Loaded, weights: readonly Float32Array[], version: string | undefined): void {
   const { program } = entry;
   entry.weights ??= Object.fromEntries(
-    program.weights.map((weight) => [weight.name, new ort.Tensor('float32', new Float32Array(weight.size), storedShape(weight))]),
+    program.weights.map((weight) => [
+      weight.name,
+      new ort.Tensor('float32', new Float32Array(weight.size), storedShape(weight)),
+    ]),
   );
   program.weights.forEach((weight, i) => (entry.weights![weight.name]!.data as Float32Array).set(weights[i]!));
   entry.version = version;
 }
 
-const storedShape = (weight: Program['weights'][number]): number[] => weight.permutation.map((axis) => weight.shape[axis]!);
+const storedShape = (weight: Program['weights'][number]): number[] =>
+  weight.permutation.map((axis) => weight.shape[axis]!);
 
 /** Own memory is used as it is; shared memory is copied. */
 function inputTensor(spec: NamedTensorSpec, data: TensorData): ort.Tensor {

@@ -18,9 +18,13 @@ function geometry(
       cure: 'Use NHWC, the default of tfjs: the engine chooses the layout in memory itself.',
     });
   const info = backend_util.computeConv2DInfo(
-    inputShape as Shape4D, filterShape as Shape4D,
-    attributes['strides'] as [number, number], (attributes['dilations'] as [number, number] | undefined) ?? 1,
-    attributes['pad'] as 'same', attributes['dimRoundingMode'] as 'floor' | undefined, depthwise,
+    inputShape as Shape4D,
+    filterShape as Shape4D,
+    attributes['strides'] as [number, number],
+    (attributes['dilations'] as [number, number] | undefined) ?? 1,
+    attributes['pad'] as 'same',
+    attributes['dimRoundingMode'] as 'floor' | undefined,
+    depthwise,
   );
   const { top, left, bottom, right } = info.padInfo;
   return {
@@ -54,10 +58,17 @@ function family(op: 'Conv2D' | 'DepthwiseConv2dNative', depthwise: boolean): Ker
   };
 }
 
-function pooling(inputShape: readonly number[], attributes: NamedAttrMap): Record<string, unknown> & { outputShape: number[] } {
+function pooling(
+  inputShape: readonly number[],
+  attributes: NamedAttrMap,
+): Record<string, unknown> & { outputShape: number[] } {
   const info = backend_util.computePool2DInfo(
-    inputShape as Shape4D, attributes['filterSize'] as [number, number], attributes['strides'] as [number, number],
-    1, attributes['pad'] as 'same', attributes['dimRoundingMode'] as 'floor' | undefined,
+    inputShape as Shape4D,
+    attributes['filterSize'] as [number, number],
+    attributes['strides'] as [number, number],
+    1,
+    attributes['pad'] as 'same',
+    attributes['dimRoundingMode'] as 'floor' | undefined,
   );
   const { top, left, bottom, right } = info.padInfo;
   return {

@@ -4,24 +4,76 @@ import type { GraphDType } from '../../types.js';
 import type { KernelRule, KernelTable } from '../kernel.js';
 
 const unaryOps = [
-  'Abs', 'Neg', 'Exp', 'Expm1', 'Log', 'Log1p', 'Erf', 'Sqrt', 'Rsqrt', 'Square', 'Reciprocal', 'Sign', 'Floor', 'Ceil', 'Round',
-  'Sin', 'Cos', 'Tan', 'Tanh', 'Sigmoid', 'Softplus', 'Relu', 'Relu6', 'Elu', 'Selu',
+  'Abs',
+  'Neg',
+  'Exp',
+  'Expm1',
+  'Log',
+  'Log1p',
+  'Erf',
+  'Sqrt',
+  'Rsqrt',
+  'Square',
+  'Reciprocal',
+  'Sign',
+  'Floor',
+  'Ceil',
+  'Round',
+  'Sin',
+  'Cos',
+  'Tan',
+  'Tanh',
+  'Sigmoid',
+  'Softplus',
+  'Relu',
+  'Relu6',
+  'Elu',
+  'Selu',
 ] as const;
 const binaryOps = [
-  'Add', 'Sub', 'Multiply', 'RealDiv', 'FloorDiv', 'Mod', 'Maximum', 'Minimum', 'SquaredDifference', 'Pow', 'Atan2',
+  'Add',
+  'Sub',
+  'Multiply',
+  'RealDiv',
+  'FloorDiv',
+  'Mod',
+  'Maximum',
+  'Minimum',
+  'SquaredDifference',
+  'Pow',
+  'Atan2',
 ] as const;
-const comparisonOps = ['Greater', 'GreaterEqual', 'Less', 'LessEqual', 'Equal', 'NotEqual', 'LogicalAnd', 'LogicalOr'] as const;
+const comparisonOps = [
+  'Greater',
+  'GreaterEqual',
+  'Less',
+  'LessEqual',
+  'Equal',
+  'NotEqual',
+  'LogicalAnd',
+  'LogicalOr',
+] as const;
 
-const unary = (op: string): KernelRule => ({ inputs, recording }) => {
-  const x = inputs['x']!;
-  return recording.node(op, [x], {}, x.shape, x.dtype);
-};
+const unary =
+  (op: string): KernelRule =>
+  ({ inputs, recording }) => {
+    const x = inputs['x']!;
+    return recording.node(op, [x], {}, x.shape, x.dtype);
+  };
 
-const binary = (op: string, dtype?: GraphDType): KernelRule => ({ inputs, recording }) => {
-  const a = inputs['a']!;
-  const b = inputs['b']!;
-  return recording.node(op, [a, b], {}, broadcast_util.assertAndGetBroadcastShape(a.shape, b.shape), dtype ?? a.dtype);
-};
+const binary =
+  (op: string, dtype?: GraphDType): KernelRule =>
+  ({ inputs, recording }) => {
+    const a = inputs['a']!;
+    const b = inputs['b']!;
+    return recording.node(
+      op,
+      [a, b],
+      {},
+      broadcast_util.assertAndGetBroadcastShape(a.shape, b.shape),
+      dtype ?? a.dtype,
+    );
+  };
 
 const table = (ops: readonly string[], rule: (op: string) => KernelRule): KernelTable =>
   Object.fromEntries(ops.map((op) => [op, rule(op)]));

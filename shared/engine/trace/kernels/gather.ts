@@ -17,11 +17,23 @@ export const gatherKernels: KernelTable = {
   GatherNd: ({ inputs, recording }) => {
     const [x, indices] = [inputs['params']!, inputs['indices']!];
     const depth = indices.shape.at(-1)!;
-    return recording.node('GatherNd', [x, indices], {}, [...indices.shape.slice(0, -1), ...x.shape.slice(depth)], x.dtype);
+    return recording.node(
+      'GatherNd',
+      [x, indices],
+      {},
+      [...indices.shape.slice(0, -1), ...x.shape.slice(depth)],
+      x.dtype,
+    );
   },
   ScatterNd: ({ inputs, attributes, recording }) => {
     const updates = inputs['updates']!;
-    return recording.node('ScatterNd', [inputs['indices']!, updates], {}, attributes['shape'] as number[], updates.dtype);
+    return recording.node(
+      'ScatterNd',
+      [inputs['indices']!, updates],
+      {},
+      attributes['shape'] as number[],
+      updates.dtype,
+    );
   },
   UnsortedSegmentSum: ({ inputs, attributes, recording }) => {
     const x = inputs['x']!;

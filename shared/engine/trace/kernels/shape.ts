@@ -4,7 +4,8 @@ import { axesOf, axisOf, sizeOf, type KernelTable } from '../kernel.js';
 import type { Recording } from '../recording.js';
 
 export function reshape(recording: Recording, x: TensorInfo, shape: readonly number[]): TensorInfo {
-  if (shape.length === x.shape.length && shape.every((length, axis) => length === x.shape[axis])) return recording.same(x);
+  if (shape.length === x.shape.length && shape.every((length, axis) => length === x.shape[axis]))
+    return recording.same(x);
   return recording.node('Reshape', [x], {}, shape, x.dtype);
 }
 
@@ -24,7 +25,13 @@ export const shapeKernels: KernelTable = {
     const x = inputs['x']!;
     const perm = [...(attributes['perm'] as number[])];
     if (perm.every((from, axis) => from === axis)) return recording.same(x);
-    return recording.node('Transpose', [x], { perm }, perm.map((axis) => x.shape[axis]!), x.dtype);
+    return recording.node(
+      'Transpose',
+      [x],
+      { perm },
+      perm.map((axis) => x.shape[axis]!),
+      x.dtype,
+    );
   },
   Reverse: ({ inputs, attributes, recording }) => {
     const x = inputs['x']!;
@@ -34,7 +41,13 @@ export const shapeKernels: KernelTable = {
   Tile: ({ inputs, attributes, recording }) => {
     const x = inputs['x']!;
     const reps = [...(attributes['reps'] as number[])];
-    return recording.node('Tile', [x], { reps }, x.shape.map((length, axis) => length * reps[axis]!), x.dtype);
+    return recording.node(
+      'Tile',
+      [x],
+      { reps },
+      x.shape.map((length, axis) => length * reps[axis]!),
+      x.dtype,
+    );
   },
   BroadcastTo: ({ inputs, attributes, recording }) => {
     const x = inputs['x']!;

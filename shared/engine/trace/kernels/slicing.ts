@@ -29,7 +29,11 @@ function concat(recording: Recording, parts: readonly TensorInfo[], axis: number
 export const slicingKernels: KernelTable = {
   Slice: ({ inputs, attributes, recording }) => {
     const x = inputs['x']!;
-    const [begin, size] = slice_util.parseSliceParams(x, attributes['begin'] as number[], attributes['size'] as number[]);
+    const [begin, size] = slice_util.parseSliceParams(
+      x,
+      attributes['begin'] as number[],
+      attributes['size'] as number[],
+    );
     slice_util.assertParamsValid(x, begin!, size!);
     return slice(recording, x, begin!, size!);
   },
@@ -37,15 +41,23 @@ export const slicingKernels: KernelTable = {
     const x = inputs['x']!;
     const mask = (name: string): number => (attributes[name] as number | undefined) ?? 0;
     const info = slice_util.sliceInfo(
-      x.shape, attributes['begin'] as number[], attributes['end'] as number[], attributes['strides'] as number[],
-      mask('beginMask'), mask('endMask'), mask('ellipsisMask'), mask('newAxisMask'), mask('shrinkAxisMask'),
+      x.shape,
+      attributes['begin'] as number[],
+      attributes['end'] as number[],
+      attributes['strides'] as number[],
+      mask('beginMask'),
+      mask('endMask'),
+      mask('ellipsisMask'),
+      mask('newAxisMask'),
+      mask('shrinkAxisMask'),
     );
     if (info.isIdentity) return reshape(recording, x, info.finalShape);
     const { begin, strides } = info;
     // sliceInfo leaves `end` as -1 for "before the first position" when a stride is negative: that is -1 - length in ONNX.
     const end = info.end.map((position, axis) => (strides[axis]! < 0 && position < 0 ? -1 - x.shape[axis]! : position));
     const sparse = info.finalShapeSparse.length === x.shape.length ? info.finalShapeSparse : undefined;
-    const shape = sparse ?? x.shape.map((_, axis) => Math.max(0, Math.ceil((info.end[axis]! - begin[axis]!) / strides[axis]!)));
+    const shape =
+      sparse ?? x.shape.map((_, axis) => Math.max(0, Math.ceil((info.end[axis]! - begin[axis]!) / strides[axis]!)));
     const taken = recording.node('StridedSlice', [x], { begin, end, strides }, shape, x.dtype);
     return reshape(recording, taken, info.finalShape);
   },
@@ -56,7 +68,11 @@ export const slicingKernels: KernelTable = {
   SplitV: ({ inputs, attributes, recording }) => {
     const x = inputs['x']!;
     const axis = util.parseAxisParam(attributes['axis'] as number, x.shape)[0]!;
-    const sizes = backend_util.prepareSplitSize(x as Parameters<typeof backend_util.prepareSplitSize>[0], attributes['numOrSizeSplits'] as number[], axis);
+    const sizes = backend_util.prepareSplitSize(
+      x as Parameters<typeof backend_util.prepareSplitSize>[0],
+      attributes['numOrSizeSplits'] as number[],
+      axis,
+    );
     let begin = 0;
     return sizes.map((size) => {
       const part = sliceAxis(recording, x, axis, begin, size);
@@ -69,12 +85,18 @@ export const slicingKernels: KernelTable = {
     const axis = axisOf(attributes['axis'] as number, parts[0]!.shape.length + 1);
     const shape = [...parts[0]!.shape];
     shape.splice(axis, 0, 1);
-    return concat(recording, parts.map((part) => reshape(recording, part, shape)), axis);
+    return concat(
+      recording,
+      parts.map((part) => reshape(recording, part, shape)),
+      axis,
+    );
   },
   Unpack: ({ inputs, attributes, recording }) => {
     const x = inputs['value']!;
     const axis = axisOf(attributes['axis'] as number, x.shape.length);
     const shape = x.shape.filter((_, i) => i !== axis);
-    return Array.from({ length: x.shape[axis]! }, (_, i) => reshape(recording, sliceAxis(recording, x, axis, i, 1), shape));
+    return Array.from({ length: x.shape[axis]! }, (_, i) =>
+      reshape(recording, sliceAxis(recording, x, axis, i, 1), shape),
+    );
   },
 };
