@@ -28,6 +28,7 @@ export function smallState(step: number, seed = 1): RunState {
     beta1Product: 0.9 ** 3,
     beta2Product: 0.1 + 0.2,
     historyDigest: 'ab'.repeat(32),
+    skippedInARow: 3,
     tensors,
   };
 }

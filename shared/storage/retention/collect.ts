@@ -6,7 +6,7 @@
  */
 import { ThawError } from '../../protocol/index.js';
 import { blobKey, blobPrefix } from '../blobs/index.js';
-import { listChannels, readLog, rollbackTargets } from '../channels/index.js';
+import { listChannels, readHead, readLog, rollbackTargets } from '../channels/index.js';
 import type { CheckpointManifest } from '../checkpoints/index.js';
 import { checkpointKey, listCheckpoints, listRuns, readManifest } from '../checkpoints/index.js';
 import type { ObjectStore } from '../store/index.js';
@@ -106,6 +106,9 @@ async function readChannels(
   for (const channel of await listChannels(store)) {
     const records = [];
     for await (const stored of readLog(store, channel)) records.push(stored);
+    const newest = (await readHead(store, channel))?.newest.record.seq ?? 0;
+    if (newest > records.length)
+      throw new ThawError('THAW_CHANNEL_CORRUPT', `Record ${records.length + 1} of channel ${channel} is missing.`);
     for (const { record } of records) if (record.evidence !== undefined) evidence.add(record.evidence);
     const served = rollbackTargets(records);
     for (const [age, { run, step }] of served.slice(0, rollbackDepth + 1).entries())
