@@ -270,8 +270,10 @@ const hexDigits = '0123456789abcdef';
 function writeHex(hex: string, into: Uint8Array, at: number, bytes: number): void {
   if (hex.length !== 2 * bytes)
     throw new ThawError('THAW_INTERNAL', `A digest of ${hex.length} digits where ${2 * bytes} belong.`);
-  for (let i = 0; i < bytes; i++) into[at + i] = parseInt(hex.slice(2 * i, 2 * i + 2), 16);
+  for (let i = 0; i < bytes; i++) into[at + i] = (digit(hex.charCodeAt(2 * i)) << 4) | digit(hex.charCodeAt(2 * i + 1));
 }
+/** Value of a lower-case hexadecimal digit. */
+const digit = (code: number): number => (code < 58 ? code - 48 : code - 87);
 function readHex(from: Uint8Array, at: number, bytes: number): string {
   let hex = '';
   for (let i = at; i < at + bytes; i++) hex += hexDigits[from[i]! >> 4]! + hexDigits[from[i]! & 15]!;

@@ -18,7 +18,10 @@ test('every code has a status, a sentence and a cure', () => {
 });
 
 test('an error shows a client its code, message and cure, and nothing of its cause', () => {
-  const error = new ThawError('THAW_DATA_INVALID', 'The file is empty.', { cause: new Error('secret'), details: { name: 'a' } });
+  const error = new ThawError('THAW_DATA_INVALID', 'The file is empty.', {
+    cause: new Error('secret'),
+    details: { name: 'a' },
+  });
   expect(error.toBody()).toEqual({
     code: 'THAW_DATA_INVALID',
     message: 'The file is empty.',

@@ -76,7 +76,11 @@ export const errorRegistry = {
   ),
   THAW_NOT_FOUND: entry(404, 'There is nothing at this address.', 'Check the address.'),
   THAW_TOO_MANY_WATCHERS: entry(503, 'Too many clients watch at once.', 'Close some pages, or try again later.'),
-  THAW_JOB_NOT_DONE: entry(409, 'A job ended without its images.', 'Read why in the message; send it again if that has passed.'),
+  THAW_JOB_NOT_DONE: entry(
+    409,
+    'A job ended without its images.',
+    'Read why in the message; send it again if that has passed.',
+  ),
   THAW_RUN_NOT_FOUND: entry(
     404,
     'The object store has no run of this name.',
