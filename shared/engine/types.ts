@@ -248,7 +248,10 @@ export interface Engine {
   describe(): EngineDescription;
   /** Traces, lowers and makes sessions on every worker. Loading an equal program again shares its sessions. */
   load(definition: ProgramDefinition): Promise<Compiled>;
-  /** Rejects what is queued, stops every worker. No thread is left when it resolves. */
+  /**
+   * Rejects what is queued, lets what runs finish, stops every worker. No thread is left when it resolves. Await it before
+   * leaving the process: ONNX Runtime aborts a process (status 134) that calls process.exit while a call computes.
+   */
   close(): Promise<void>;
 }
 
