@@ -11,7 +11,7 @@ export const SamplerConfigSchema = z.strictObject({
   natsToken: z.string().min(1).optional(),
   natsUser: z.string().min(1).optional(),
   natsPassword: z.string().min(1).optional(),
-  /** Run that is expected on the channel; only used to say what is awaited. */
+  /** Run that a bare `version` in a request belongs to; that of the served checkpoint unless given. */
   run: NameSchema.optional(),
   /** Shown with a random incarnation behind it; in Kubernetes the pod's name. */
   name: NameSchema.default('sampler'),
@@ -41,7 +41,11 @@ export const SamplerConfigSchema = z.strictObject({
   allowedHosts: z.array(z.string().min(1)).default([]),
   /** Origins of web pages that may send requests, beside the API's own. */
   allowedOrigins: z.array(z.url()).default([]),
-  maxBodyBytes: z.int().min(1024).max(256 << 20).default(16 << 20),
+  maxBodyBytes: z
+    .int()
+    .min(1024)
+    .max(256 << 20)
+    .default(16 << 20),
   /** Pixels of an image sent by a client. */
   maxPixels: z.int().min(64).max(268_000_000).default(16_000_000),
   /** WebSocket watchers at once. */

@@ -2,7 +2,17 @@
 import { engineKinds, openEngine, type EngineKind } from '@thaw/shared/engine';
 import { ThawError } from '@thaw/shared/protocol';
 import {
-  attachSignals, createLogger, Health, Lifecycle, loadConfig, Metrics, randomHex, startOperationsServer, systemClock, systemEntropy, watchEventLoop,
+  attachSignals,
+  createLogger,
+  Health,
+  Lifecycle,
+  loadConfig,
+  Metrics,
+  randomHex,
+  startOperationsServer,
+  systemClock,
+  systemEntropy,
+  watchEventLoop,
   type Timer,
 } from '@thaw/shared/runtime';
 import { openStore } from '@thaw/shared/storage';
@@ -23,7 +33,9 @@ const gaugePeriodMs = 500;
 function engineKind(text: string): EngineKind | 'auto' {
   const kind = (['auto', ...engineKinds] as const).find((known) => known === text);
   if (kind === undefined)
-    throw new ThawError('THAW_CONFIG_INVALID', `engine: there is no engine "${text}".`, { cure: `Choose one of auto, ${engineKinds.join(', ')}.` });
+    throw new ThawError('THAW_CONFIG_INVALID', `engine: there is no engine "${text}".`, {
+      cure: `Choose one of auto, ${engineKinds.join(', ')}.`,
+    });
   return kind;
 }
 
@@ -52,19 +64,41 @@ async function main(): Promise<void> {
   const mesh =
     config.natsUrl === undefined
       ? new MemoryMeshHub().join()
-      : controlMesh(await connectControl(config.natsUrl, { name, ...credentials, onError: (err) => logger.warn('Link error', { err }) }), {
-          name,
-          logger,
-          offerTimeoutMs: config.detectionMs,
-        });
+      : controlMesh(
+          await connectControl(config.natsUrl, {
+            name,
+            ...credentials,
+            onError: (err) => logger.warn('Link error', { err }),
+          }),
+          {
+            name,
+            logger,
+            offerTimeoutMs: config.detectionMs,
+          },
+        );
   lifecycle.onStop('mesh', () => mesh.close());
 
   const images = createImageCodec({ maxPixels: config.maxPixels });
-  const calls = metrics.histogram('sampler_call_seconds', { help: 'Duration of a network call.', buckets: [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5] });
+  const calls = metrics.histogram('sampler_call_seconds', {
+    help: 'Duration of a network call.',
+    buckets: [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5],
+  });
   const rows = metrics.counter('sampler_row_steps_total', { help: 'Rows computed, summed over network calls.' });
   const sampler = createSampler({
-    name, config, store, images, mesh, clock, logger,
-    models: new CheckpointModels({ store, engine, batchSizes: config.batchSizes, keepVersions: config.keepVersions, logger }),
+    name,
+    config,
+    store,
+    images,
+    mesh,
+    clock,
+    logger,
+    models: new CheckpointModels({
+      store,
+      engine,
+      batchSizes: config.batchSizes,
+      keepVersions: config.keepVersions,
+      logger,
+    }),
     testImages: datasetImages(store),
     entropy: systemEntropy,
     onCall: ({ severities, tookMs }) => {
@@ -74,23 +108,44 @@ async function main(): Promise<void> {
     onVersion: ({ step }) => served.set(step),
   });
   const served = metrics.gauge('sampler_version_step', { help: 'Step of the checkpoint that is served.' });
-  const queued = metrics.gauge('sampler_queued_rows', { help: 'Rows of accepted, unfinished jobs; what autoscaling looks at.' });
+  const queued = metrics.gauge('sampler_queued_rows', {
+    help: 'Rows of accepted, unfinished jobs; what autoscaling looks at.',
+  });
   const { service, follower, jobs } = sampler;
   health.register('model', 'ready', () => {
-    if (follower.current === undefined) return { ok: false, reason: follower.problem?.message ?? 'No model has been loaded yet.' };
-    return follower.problem === undefined ? { ok: true } : { ok: true, reason: `The head is not served: ${follower.problem.message}` };
+    if (follower.current === undefined)
+      return { ok: false, reason: follower.problem?.message ?? 'No model has been loaded yet.' };
+    return follower.problem === undefined
+      ? { ok: true }
+      : { ok: true, reason: `The head is not served: ${follower.problem.message}` };
   });
-  health.register('admission', 'ready', () => (service.draining ? { ok: false, reason: 'The sampler is shutting down.' } : { ok: true }));
+  health.register('admission', 'ready', () =>
+    service.draining ? { ok: false, reason: 'The sampler is shutting down.' } : { ok: true },
+  );
 
-  const answers = metrics.counter('sampler_http_answers_total', { help: 'Answers by route and status.', labels: ['route', 'status'] });
+  const answers = metrics.counter('sampler_http_answers_total', {
+    help: 'Answers by route and status.',
+    labels: ['route', 'status'],
+  });
   const rules = { host, allowedHosts, allowedOrigins, ...(token === undefined ? {} : { token }) };
   const app = await createHttpServer({
-    ...rules, health, clock, logger,
+    ...rules,
+    health,
+    clock,
+    logger,
     maxBodyBytes: config.maxBodyBytes,
     onAnswer: (route, status) => answers.inc({ route, status: String(status) }),
   });
   addJobRoutes(app, { service, images, maxWaitMs: config.maxWaitMs });
-  const closeFrames = serveFrames(app.server, { ...rules, service, jobs, images, clock, logger, maxWatchers: config.maxWatchers });
+  const closeFrames = serveFrames(app.server, {
+    ...rules,
+    service,
+    jobs,
+    images,
+    clock,
+    logger,
+    maxWatchers: config.maxWatchers,
+  });
   const url = await listen(app, { ...rules, port: config.port });
   // Last registered, first done: hand over while the doors still answer, then close them.
   lifecycle.onStop('HTTP door', async () => {
@@ -112,7 +167,12 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  const text = error instanceof ThawError ? `${error.code}: ${error.message} ${error.cure}` : error instanceof Error ? error.stack : String(error);
+  const text =
+    error instanceof ThawError
+      ? `${error.code}: ${error.message} ${error.cure}`
+      : error instanceof Error
+        ? error.stack
+        : String(error);
   process.stderr.write(`${text}\n`);
   process.exit(1);
 });

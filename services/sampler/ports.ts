@@ -1,5 +1,12 @@
 /** What the sampler needs from the rest of the world. Adapters are in `io/`; tests bring their own. */
-import type { EvaluateRequest, EvaluateResult, ModelVersion, RowAnswer, RowOffer, SamplerEvent } from '@thaw/shared/protocol';
+import type {
+  EvaluateRequest,
+  EvaluateResult,
+  ModelVersion,
+  RowAnswer,
+  RowOffer,
+  SamplerEvent,
+} from '@thaw/shared/protocol';
 
 export type { ModelVersion } from '@thaw/shared/protocol';
 

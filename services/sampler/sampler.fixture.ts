@@ -10,7 +10,15 @@ import { createHttpServer, listen } from './io/http-server.js';
 import { createImageCodec } from './io/image-codec.js';
 import { serveFrames } from './io/frames-socket.js';
 import { MemoryMeshHub } from './mesh/index.js';
-import type { ImageShape, ModelSource, ModelVersion, RestorationModel, SamplerMesh, StepRow, TestImages } from './ports.js';
+import type {
+  ImageShape,
+  ModelSource,
+  ModelVersion,
+  RestorationModel,
+  SamplerMesh,
+  StepRow,
+  TestImages,
+} from './ports.js';
 import { createSampler, type Sampler } from './sampler.js';
 import type { CallReport } from './work/index.js';
 
@@ -18,7 +26,11 @@ export const shape: ImageShape = { height: 16, width: 16, channels: 1 };
 const values = shape.height * shape.width * shape.channels;
 export const token = 'a-token-for-tests-only';
 
-export const versionAt = (step: number): ModelVersion => ({ run: 'demo', step, manifestSha256: String(step % 10).repeat(64) });
+export const versionAt = (step: number): ModelVersion => ({
+  run: 'demo',
+  step,
+  manifestSha256: String(step % 10).repeat(64),
+});
 
 /** D(x, s) fades to zero; R undoes nine tenths of it. Each in float32, element by element. */
 const degradeOne = (x0: Float32Array, severity: number, steps: number): Float32Array =>
@@ -47,7 +59,11 @@ export function fakeModel(version: ModelVersion, options: FakeModelOptions = {})
         const estimate = x.map((value) => Math.fround(value * Math.fround(0.9 + 0.1 * severity + version.step / 1000)));
         const degraded = degradeOne(estimate, nextSeverity, steps);
         const from = degradeOne(estimate, severity, steps);
-        return { estimate, degraded, improved: x.map((value, i) => Math.fround(Math.fround(value - from[i]!) + degraded[i]!)) };
+        return {
+          estimate,
+          degraded,
+          improved: x.map((value, i) => Math.fround(Math.fround(value - from[i]!) + degraded[i]!)),
+        };
       });
     },
     degrade: async (rows) => rows.map(({ x0, severity }) => degradeOne(x0, severity, steps)),
@@ -71,11 +87,13 @@ export class FakeModels implements ModelSource {
     return this.heads.get(channel);
   }
   async versionOf(run: string, step: number): Promise<ModelVersion> {
-    if (run !== 'demo' || step > 100) throw new ThawError('THAW_CHECKPOINT_NOT_FOUND', `Run ${run} has no checkpoint ${step}.`);
+    if (run !== 'demo' || step > 100)
+      throw new ThawError('THAW_CHECKPOINT_NOT_FOUND', `Run ${run} has no checkpoint ${step}.`);
     return versionAt(step);
   }
   async load(version: ModelVersion): Promise<RestorationModel> {
-    if (this.corrupt.has(version.step)) throw new ThawError('THAW_BLOB_CORRUPT', `The weights of step ${version.step} do not match.`);
+    if (this.corrupt.has(version.step))
+      throw new ThawError('THAW_BLOB_CORRUPT', `The weights of step ${version.step} do not match.`);
     const model = this.#loaded.get(version.step) ?? fakeModel(version, this.#options);
     if (!this.#loaded.has(version.step)) this.loads.push(version.step);
     this.#loaded.set(version.step, model);
@@ -89,7 +107,8 @@ export class FakeModels implements ModelSource {
 /** Image i has pixels that no other image has. */
 export const fakeTestImages: TestImages = {
   count: async () => 100,
-  image: async (_dataset, _split, index) => pixelsToUnit(Uint8Array.from({ length: values }, (_, i) => (i * 7 + index * 31) % 256)),
+  image: async (_dataset, _split, index) =>
+    pixelsToUnit(Uint8Array.from({ length: values }, (_, i) => (i * 7 + index * 31) % 256)),
   meanTrain: async () => new Float32Array(values).fill(127.5),
 };
 
@@ -115,13 +134,22 @@ export interface HarnessOptions extends FakeModelOptions {
 }
 
 export async function startHarness(options: HarnessOptions = {}): Promise<Harness> {
-  const { store = new MemoryStore(), hub = new MemoryMeshHub(), name = 'sampler-a', models = new FakeModels(options) } = options;
+  const {
+    store = new MemoryStore(),
+    hub = new MemoryMeshHub(),
+    name = 'sampler-a',
+    models = new FakeModels(options),
+  } = options;
   const { maxQueuedRows = 32, maxRows = 16, detectionMs = 400, logger = silentLogger } = options;
   const calls: CallReport[] = [];
   const mesh = hub.join();
   const sampler = createSampler({
-    name, store, models, mesh, logger,
-    config: { channel: 'latest', pollMs: 60_000, maxRows, workers: 1, maxQueuedRows, detectionMs },
+    name,
+    store,
+    models,
+    mesh,
+    logger,
+    config: { run: undefined, channel: 'latest', pollMs: 60_000, maxRows, workers: 1, maxQueuedRows, detectionMs },
     testImages: options.testImages ?? fakeTestImages,
     images: createImageCodec({ maxPixels: 1_000_000 }),
     clock: systemClock,
@@ -144,7 +172,10 @@ export interface Door {
   readonly call: (path: string, init?: RequestInit) => Promise<Response>;
 }
 
-export async function openDoor(sampler: Harness, options: { maxWaitMs?: number; maxBodyBytes?: number } = {}): Promise<Door> {
+export async function openDoor(
+  sampler: Harness,
+  options: { maxWaitMs?: number; maxBodyBytes?: number } = {},
+): Promise<Door> {
   const rules = { token, host: '127.0.0.1', allowedHosts: [], allowedOrigins: ['https://friend.example'] };
   const health = new Health();
   const images = createImageCodec({ maxPixels: 1_000_000 });
@@ -152,13 +183,22 @@ export async function openDoor(sampler: Harness, options: { maxWaitMs?: number; 
   const app = await createHttpServer({ ...rules, maxBodyBytes, health, clock: systemClock, logger: silentLogger });
   addJobRoutes(app, { service: sampler.service, images, maxWaitMs });
   const { service, jobs } = sampler;
-  const closeFrames = serveFrames(app.server, { ...rules, service, jobs, images, clock: systemClock, logger: silentLogger, maxWatchers: 4 });
+  const closeFrames = serveFrames(app.server, {
+    ...rules,
+    service,
+    jobs,
+    images,
+    clock: systemClock,
+    logger: silentLogger,
+    maxWatchers: 4,
+  });
   await listen(app, { ...rules, port: 0 });
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
   return {
     url,
     app,
-    call: (path, init = {}) => fetch(url + path, { ...init, headers: { authorization: `Bearer ${token}`, ...init.headers } }),
+    call: (path, init = {}) =>
+      fetch(url + path, { ...init, headers: { authorization: `Bearer ${token}`, ...init.headers } }),
     close: async () => {
       closeFrames();
       await app.close();
@@ -167,7 +207,11 @@ export async function openDoor(sampler: Harness, options: { maxWaitMs?: number; 
 }
 
 /** Waits for a condition, looking again every few milliseconds. */
-export async function until(condition: () => boolean | Promise<boolean>, what: string, limitMs = 10_000): Promise<void> {
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  limitMs = 10_000,
+): Promise<void> {
   const endMs = performance.now() + limitMs;
   while (!(await condition())) {
     if (performance.now() > endMs) throw new Error(`${what} did not happen within ${limitMs} ms`);

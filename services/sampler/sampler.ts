@@ -10,7 +10,10 @@ import { RowWorker, type CallReport } from './work/index.js';
 export interface SamplerParts {
   /** Unique per process incarnation. */
   readonly name: string;
-  readonly config: Pick<SamplerConfig, 'channel' | 'pollMs' | 'maxRows' | 'workers' | 'maxQueuedRows' | 'detectionMs'>;
+  readonly config: Pick<
+    SamplerConfig,
+    'run' | 'channel' | 'pollMs' | 'maxRows' | 'workers' | 'maxQueuedRows' | 'detectionMs'
+  >;
   readonly store: ObjectStore;
   readonly models: ModelSource;
   readonly testImages: TestImages;
@@ -39,14 +42,38 @@ export function createSampler(parts: SamplerParts): Sampler {
   const { name, config, store, models, testImages, images, mesh, clock, entropy, logger, onCall, onVersion } = parts;
   const jobs = new JobStore(store);
   const worker = new RowWorker({ models, clock, maxRows: config.maxRows, concurrency: config.workers, onCall });
-  const follower = new VersionFollower({ models, channel: config.channel, clock, logger, pollMs: config.pollMs, onVersion });
-  const { maxQueuedRows, detectionMs } = config;
+  const follower = new VersionFollower({
+    models,
+    channel: config.channel,
+    clock,
+    logger,
+    pollMs: config.pollMs,
+    onVersion,
+  });
+  const { run, maxQueuedRows, detectionMs } = config;
   const service = new JobService({
-    name, jobs, models, follower, testImages, images, mesh, worker, clock, entropy, logger, maxQueuedRows, detectionMs,
+    name,
+    run,
+    jobs,
+    models,
+    follower,
+    testImages,
+    images,
+    mesh,
+    worker,
+    clock,
+    entropy,
+    logger,
+    maxQueuedRows,
+    detectionMs,
   });
   const evaluator = new Evaluator({ name, store, models, testImages, images, worker, clock, logger });
   return {
-    jobs, service, follower, evaluator, worker,
+    jobs,
+    service,
+    follower,
+    evaluator,
+    worker,
     start() {
       follower.start();
       service.start();

@@ -17,7 +17,9 @@ describe('admission', () => {
   });
 
   it('refuses a job that never fits as wrong, not as early', () => {
-    expect(refusal({ queuedRows: 0, drain: noDrain, draining: false }, limits, { rows: 11 }, 0)?.code).toBe('THAW_JOB_INVALID');
+    expect(refusal({ queuedRows: 0, drain: noDrain, draining: false }, limits, { rows: 11 }, 0)?.code).toBe(
+      'THAW_JOB_INVALID',
+    );
   });
 
   it('refuses expired deadlines, and everything while draining', () => {
@@ -37,7 +39,9 @@ describe('admission', () => {
   it('never takes more rows than the limit, and Retry-After is a bounded whole number', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.record({ rows: fc.integer({ min: 1, max: 15 }), finish: fc.nat(5), gapMs: fc.nat(4000) }), { maxLength: 60 }),
+        fc.array(fc.record({ rows: fc.integer({ min: 1, max: 15 }), finish: fc.nat(5), gapMs: fc.nat(4000) }), {
+          maxLength: 60,
+        }),
         (arrivals) => {
           let queuedRows = 0;
           let drain = noDrain;

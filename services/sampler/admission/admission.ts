@@ -50,7 +50,10 @@ export function refusal(
     });
   }
   if (request.deadlineMs !== undefined && request.deadlineMs <= 0) {
-    return new ThawError('THAW_DEADLINE_EXPIRED', `The deadline passed ${-request.deadlineMs} ms before the job arrived.`);
+    return new ThawError(
+      'THAW_DEADLINE_EXPIRED',
+      `The deadline passed ${-request.deadlineMs} ms before the job arrived.`,
+    );
   }
   if (request.rows > limits.maxQueuedRows) {
     return new ThawError(

@@ -3,7 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { batchingAfter, emptyBatching, nextBatch, paddedSize, type BatchingState, type BatchRow } from './index.js';
 
 const row = (key: string, fields: Partial<BatchRow> = {}): Omit<BatchRow, 'inFlight'> => ({
-  key, versionKey: 'v1', priority: 'user', dueByMs: 1000, arrival: 0, ...fields,
+  key,
+  versionKey: 'v1',
+  priority: 'user',
+  dueByMs: 1000,
+  arrival: 0,
+  ...fields,
 });
 const entered = (...rows: Omit<BatchRow, 'inFlight'>[]): BatchingState =>
   rows.reduce((state, next) => batchingAfter(state, { type: 'entered', row: next }), emptyBatching);
@@ -22,7 +27,11 @@ describe('batching', () => {
   });
 
   it('does not mix versions, and lets the most urgent row choose', () => {
-    const state = entered(row('a', { dueByMs: 2 }), row('b', { versionKey: 'v2', dueByMs: 1 }), row('c', { dueByMs: 3 }));
+    const state = entered(
+      row('a', { dueByMs: 2 }),
+      row('b', { versionKey: 'v2', dueByMs: 1 }),
+      row('c', { dueByMs: 3 }),
+    );
     const first = nextBatch(state, upTo(8));
     expect(first.batch).toEqual({ versionKey: 'v2', keys: ['b'] });
     expect(nextBatch(first.state, upTo(8)).batch).toEqual({ versionKey: 'v1', keys: ['a', 'c'] });
@@ -35,7 +44,11 @@ describe('batching', () => {
   });
 
   it('never puts a row into two calls, whatever enters, returns and leaves', () => {
-    const event = fc.record({ kind: fc.constantFrom('enter', 'leave', 'call', 'return'), pick: fc.nat(9), version: fc.constantFrom('v1', 'v2') });
+    const event = fc.record({
+      kind: fc.constantFrom('enter', 'leave', 'call', 'return'),
+      pick: fc.nat(9),
+      version: fc.constantFrom('v1', 'v2'),
+    });
     fc.assert(
       fc.property(fc.array(event, { maxLength: 80 }), (events) => {
         let state = emptyBatching;
@@ -44,9 +57,13 @@ describe('batching', () => {
         for (const { kind, pick, version } of events) {
           const key = `row${pick}`;
           if (kind === 'enter' && !state.rows.has(key) && !calls.flat().includes(key))
-            state = batchingAfter(state, { type: 'entered', row: row(key, { versionKey: version, arrival: arrival++, dueByMs: pick }) });
+            state = batchingAfter(state, {
+              type: 'entered',
+              row: row(key, { versionKey: version, arrival: arrival++, dueByMs: pick }),
+            });
           if (kind === 'leave') state = batchingAfter(state, { type: 'left', key });
-          if (kind === 'return' && calls.length > 0) state = batchingAfter(state, { type: 'returned', keys: calls.shift()! });
+          if (kind === 'return' && calls.length > 0)
+            state = batchingAfter(state, { type: 'returned', keys: calls.shift()! });
           if (kind === 'call') {
             const next = nextBatch(state, upTo(3));
             state = next.state;

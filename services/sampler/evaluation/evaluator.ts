@@ -29,7 +29,8 @@ const window = 64;
 
 const paddedStep = (step: number): string => String(step).padStart(8, '0');
 export const evaluationKey = (run: string, step: number): string => `runs/${run}/evaluations/${paddedStep(step)}.json`;
-export const evaluationPictureKey = (run: string, step: number): string => `runs/${run}/evaluations/${paddedStep(step)}.png`;
+export const evaluationPictureKey = (run: string, step: number): string =>
+  `runs/${run}/evaluations/${paddedStep(step)}.png`;
 
 export class Evaluator {
   readonly #o: EvaluatorOptions;
@@ -64,7 +65,10 @@ export class Evaluator {
     const model = await models.load(version);
     const available = await testImages.count(model.dataset, request.split);
     if (request.count > available)
-      throw new ThawError('THAW_JOB_INVALID', `count: ${request.count} images were asked for; the split ${request.split} has ${available}.`);
+      throw new ThawError(
+        'THAW_JOB_INVALID',
+        `count: ${request.count} images were asked for; the split ${request.split} has ${available}.`,
+      );
     const board = new ScoreBoard(model.shape, await testImages.meanTrain(model.dataset, model.shape));
     const pictured: ScoredImage[] = [];
     for (let first = 0; first < request.count; first += window) {
@@ -89,7 +93,9 @@ export class Evaluator {
       evaluatedMs: clock.wallTimeMs(),
       durationMs: clock.nowMs() - startMs,
     });
-    const rowsOfSheet = (['original', 'degraded', 'direct', 'sampled'] as const).map((kind) => pictured.map((image) => image[kind]));
+    const rowsOfSheet = (['original', 'degraded', 'direct', 'sampled'] as const).map((kind) =>
+      pictured.map((image) => image[kind]),
+    );
     const sheet = contactSheet(rowsOfSheet, model.shape);
     // The picture first: whoever sees the scores finds it.
     await store.put(evaluationPictureKey(request.run, request.step), await images.encodePng(sheet, pictureScale));
@@ -110,10 +116,17 @@ export class Evaluator {
     if (stored === undefined) return undefined;
     try {
       const result = EvaluateResultSchema.parse(JSON.parse(new TextDecoder().decode(stored.bytes)));
-      const same = result.manifestSha256 === version.manifestSha256 && result.split === request.split && result.count === request.count;
+      const same =
+        result.manifestSha256 === version.manifestSha256 &&
+        result.split === request.split &&
+        result.count === request.count;
       return same ? result : undefined;
     } catch (err) {
-      this.#o.logger.warn('A stored evaluation cannot be read and is made again', { run: request.run, step: request.step, err });
+      this.#o.logger.warn('A stored evaluation cannot be read and is made again', {
+        run: request.run,
+        step: request.step,
+        err,
+      });
       return undefined;
     }
   }
@@ -139,9 +152,11 @@ export class Evaluator {
           resolve({ original, degraded, direct: trajectory.direct!, sampled: trajectory.x });
         },
         onFailed: reject,
-        onDropped: () => reject(new ThawError('THAW_DRAINING', 'The sampler is shutting down; the evaluation was given up.')),
+        onDropped: () =>
+          reject(new ThawError('THAW_DRAINING', 'The sampler is shutting down; the evaluation was given up.')),
       });
-      if (answer === 'busy') reject(new ThawError('THAW_DRAINING', 'The sampler is shutting down; the evaluation was given up.'));
+      if (answer === 'busy')
+        reject(new ThawError('THAW_DRAINING', 'The sampler is shutting down; the evaluation was given up.'));
     });
   }
 }

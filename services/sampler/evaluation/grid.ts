@@ -21,7 +21,8 @@ export function contactSheet(rows: readonly (readonly Float32Array[])[], shape: 
   const bytes = new Uint8Array(sheet.height * sheet.width * channels).fill(gapValue);
   rows.forEach((row, r) =>
     row.forEach((image, c) => {
-      if (image.length !== height * width * channels) throw new RangeError(`an image of ${image.length} values does not fit`);
+      if (image.length !== height * width * channels)
+        throw new RangeError(`an image of ${image.length} values does not fit`);
       const pixels = unitToPixels(image);
       for (let y = 0; y < height; y++) {
         const target = ((gap + r * (height + gap) + y) * sheet.width + gap + c * (width + gap)) * channels;

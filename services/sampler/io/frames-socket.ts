@@ -24,7 +24,14 @@ export const framesProtocol = 'thaw.frames';
 
 /** What a watcher is sent; images are PNG in base64. */
 export type FrameMessage =
-  | { readonly type: 'frame'; readonly sequence: number; readonly row: number; readonly severity: number; readonly x: string; readonly estimate: string }
+  | {
+      readonly type: 'frame';
+      readonly sequence: number;
+      readonly row: number;
+      readonly severity: number;
+      readonly x: string;
+      readonly estimate: string;
+    }
   | { readonly type: 'end'; readonly state: string; readonly code?: string; readonly message?: string };
 
 /** A watcher that does not read is not sent more than this ahead. */
@@ -38,7 +45,9 @@ export function serveFrames(server: Server, options: FramesOptions): () => void 
     noServer: true,
     maxPayload: 1024,
     handleProtocols: (offered) =>
-      offered.has(framesProtocol) ? framesProtocol : ([...offered].find((name) => !name.startsWith(bearerProtocolPrefix)) ?? false),
+      offered.has(framesProtocol)
+        ? framesProtocol
+        : ([...offered].find((name) => !name.startsWith(bearerProtocolPrefix)) ?? false),
   });
   const closing = new AbortController();
 
@@ -63,13 +72,18 @@ export function serveFrames(server: Server, options: FramesOptions): () => void 
     checkToken(options, request.headers);
     const url = new URL(request.url ?? '/', 'http://localhost');
     const path = /^\/v1\/jobs\/([^/]+)\/frames$/.exec(url.pathname);
-    if (path === null) throw new ThawError('THAW_ROUTE_NOT_FOUND', `There is no WebSocket at ${url.pathname.slice(0, 200)}.`);
+    if (path === null)
+      throw new ThawError('THAW_ROUTE_NOT_FOUND', `There is no WebSocket at ${url.pathname.slice(0, 200)}.`);
     const after = Number(url.searchParams.get('after') ?? 0);
-    if (!Number.isSafeInteger(after) || after < 0) throw new ThawError('THAW_JOB_INVALID', 'after: must be a sequence number.');
+    if (!Number.isSafeInteger(after) || after < 0)
+      throw new ThawError('THAW_JOB_INVALID', 'after: must be a sequence number.');
     if (sockets.clients.size >= options.maxWatchers)
-      throw new ThawError('THAW_QUEUE_FULL', `${sockets.clients.size} watchers are connected already.`, { details: { retryAfterSeconds: 5 } });
+      throw new ThawError('THAW_QUEUE_FULL', `${sockets.clients.size} watchers are connected already.`, {
+        details: { retryAfterSeconds: 5 },
+      });
     const spec = await options.jobs.mustHave(parseJobId(path[1]!));
-    if (spec.framesPerSecond === undefined) throw new ThawError('THAW_FRAMES_NOT_KEPT', `The job ${spec.id} keeps no frames.`);
+    if (spec.framesPerSecond === undefined)
+      throw new ThawError('THAW_FRAMES_NOT_KEPT', `The job ${spec.id} keeps no frames.`);
     return { spec, after };
   }
 

@@ -24,7 +24,9 @@ export function checkToken(rules: AccessRules, headers: IncomingHttpHeaders): vo
   if (rules.token === undefined) return;
   const given = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1];
   const protocols = (headers['sec-websocket-protocol'] ?? '').split(',').map((protocol) => protocol.trim());
-  const offered = protocols.find((protocol) => protocol.startsWith(bearerProtocolPrefix))?.slice(bearerProtocolPrefix.length);
+  const offered = protocols
+    .find((protocol) => protocol.startsWith(bearerProtocolPrefix))
+    ?.slice(bearerProtocolPrefix.length);
   const token = given ?? offered;
   if (token === undefined) throw new ThawError('THAW_UNAUTHORIZED', 'The request carries no token.');
   if (!equal(token, rules.token)) throw new ThawError('THAW_UNAUTHORIZED', 'The token is not the right one.');
@@ -34,17 +36,28 @@ export function checkToken(rules: AccessRules, headers: IncomingHttpHeaders): vo
 export function checkHost(rules: AccessRules, headers: IncomingHttpHeaders): void {
   if (rules.allowedHosts.includes('*')) return;
   const name = hostName(headers.host);
-  if (name !== undefined && (isLoopback(name) || name === rules.host.toLowerCase() || rules.allowedHosts.includes(name))) return;
-  throw new ThawError('THAW_ORIGIN_REFUSED', `The host name ${JSON.stringify((headers.host ?? '').slice(0, 100))} is not one of this service.`);
+  if (
+    name !== undefined &&
+    (isLoopback(name) || name === rules.host.toLowerCase() || rules.allowedHosts.includes(name))
+  )
+    return;
+  throw new ThawError(
+    'THAW_ORIGIN_REFUSED',
+    `The host name ${JSON.stringify((headers.host ?? '').slice(0, 100))} is not one of this service.`,
+  );
 }
 
 /** For requests that change something, and upgrades. @throws ThawError THAW_ORIGIN_REFUSED */
 export function checkOrigin(rules: AccessRules, headers: IncomingHttpHeaders): void {
   const { origin } = headers;
   if (origin === undefined) return; // not a web page
-  if (headers.host !== undefined && (origin === `http://${headers.host}` || origin === `https://${headers.host}`)) return;
+  if (headers.host !== undefined && (origin === `http://${headers.host}` || origin === `https://${headers.host}`))
+    return;
   if (rules.allowedOrigins.includes(origin)) return;
-  throw new ThawError('THAW_ORIGIN_REFUSED', `Requests from the origin ${JSON.stringify(origin.slice(0, 100))} are not allowed.`);
+  throw new ThawError(
+    'THAW_ORIGIN_REFUSED',
+    `Requests from the origin ${JSON.stringify(origin.slice(0, 100))} are not allowed.`,
+  );
 }
 
 function hostName(host: string | undefined): string | undefined {

@@ -34,7 +34,10 @@ export function toClientError(error: unknown, logger: Logger): ThawError {
   const known = code === undefined ? undefined : frameworkCodes[code];
   if (known !== undefined) return new ThawError(known, message ?? errorRegistry[known].meaning);
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
-    return new ThawError('THAW_JOB_INVALID', `The request could not be read: ${(message ?? 'malformed').slice(0, 300)}`);
+    return new ThawError(
+      'THAW_JOB_INVALID',
+      `The request could not be read: ${(message ?? 'malformed').slice(0, 300)}`,
+    );
   logger.error('A request failed unexpectedly', { err: error });
   return new ThawError('THAW_INTERNAL', 'Something failed that should not have.');
 }
@@ -56,9 +59,13 @@ export async function createHttpServer(options: HttpOptions): Promise<FastifyIns
     routerOptions: { maxParamLength: 200 },
     frameworkErrors: (error, _request, reply) => void sendError(reply, toClientError(error, logger)),
     clientErrorHandler(error, socket) {
-      const body = JSON.stringify(toClientError({ statusCode: 400, message: (error as { code?: string }).code }, logger).toBody());
+      const body = JSON.stringify(
+        toClientError({ statusCode: 400, message: (error as { code?: string }).code }, logger).toBody(),
+      );
       if (socket.writable)
-        socket.write(`HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`);
+        socket.write(
+          `HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+        );
       socket.destroy();
     },
   });
@@ -67,7 +74,10 @@ export async function createHttpServer(options: HttpOptions): Promise<FastifyIns
   app.setSerializerCompiler(() => (value) => JSON.stringify(value));
   app.setErrorHandler((error, _request, reply) => sendError(reply, toClientError(error, logger)));
   app.setNotFoundHandler((request, reply) =>
-    sendError(reply, new ThawError('THAW_ROUTE_NOT_FOUND', `There is nothing at ${request.method} ${request.url.slice(0, 200)}.`)),
+    sendError(
+      reply,
+      new ThawError('THAW_ROUTE_NOT_FOUND', `There is nothing at ${request.method} ${request.url.slice(0, 200)}.`),
+    ),
   );
   app.addHook('onRequest', async (request) => {
     if (healthPaths.has(request.url)) return;
@@ -75,11 +85,17 @@ export async function createHttpServer(options: HttpOptions): Promise<FastifyIns
     checkToken(options, request.headers);
     if (!harmless.has(request.method)) checkOrigin(options, request.headers);
   });
-  app.addHook('onResponse', async (request, reply) => options.onAnswer?.(request.routeOptions.url ?? 'none', reply.statusCode));
+  app.addHook('onResponse', async (request, reply) =>
+    options.onAnswer?.(request.routeOptions.url ?? 'none', reply.statusCode),
+  );
   await app.register(fastifySwagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'Thaw sampler', version: '1', description: 'Restores and samples images with a Cold Diffusion model.' },
+      info: {
+        title: 'Thaw sampler',
+        version: '1',
+        description: 'Restores and samples images with a Cold Diffusion model.',
+      },
       components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },
       security: [{ bearer: [] }],
     },
@@ -102,6 +118,10 @@ export async function listen(app: FastifyInstance, options: AccessRules & { port
   await app.listen({ host: options.host, port: options.port });
   const address = app.server.address();
   const port = typeof address === 'object' && address !== null ? address.port : options.port;
-  const host = options.host.includes(':') ? `[${options.host}]` : options.host === '0.0.0.0' ? '127.0.0.1' : options.host;
+  const host = options.host.includes(':')
+    ? `[${options.host}]`
+    : options.host === '0.0.0.0'
+      ? '127.0.0.1'
+      : options.host;
   return `http://${host}:${port}`;
 }

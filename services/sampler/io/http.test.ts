@@ -20,7 +20,11 @@ afterAll(async () => {
 });
 
 const post = (path: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> =>
-  door.call(path, { method: 'POST', body: typeof body === 'string' ? body : JSON.stringify(body), headers: { 'content-type': 'application/json', ...headers } });
+  door.call(path, {
+    method: 'POST',
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+    headers: { 'content-type': 'application/json', ...headers },
+  });
 
 function chunk(type: string, data: Buffer): Buffer {
   const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
@@ -36,10 +40,19 @@ function pngOfSize(width: number, height: number): Buffer {
   header.writeUInt32BE(height, 4);
   header[8] = 8;
   const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-  return Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', deflateSync(Buffer.alloc(64))), chunk('IEND', Buffer.alloc(0))]);
+  return Buffer.concat([
+    signature,
+    chunk('IHDR', header),
+    chunk('IDAT', deflateSync(Buffer.alloc(64))),
+    chunk('IEND', Buffer.alloc(0)),
+  ]);
 }
 const grey = (width: number, height: number): Promise<Buffer> =>
-  sharp(Buffer.from(Array.from({ length: width * height }, (_, i) => (i * 5) % 256)), { raw: { width, height, channels: 1 } }).png().toBuffer();
+  sharp(Buffer.from(Array.from({ length: width * height }, (_, i) => (i * 5) % 256)), {
+    raw: { width, height, channels: 1 },
+  })
+    .png()
+    .toBuffer();
 
 /** Every answer to a bad request is a coded sentence, and the process answers afterwards. */
 async function expectRefusal(response: Response, status: number, code: string): Promise<Record<string, unknown>> {
@@ -60,11 +73,23 @@ describe('the API', () => {
     const { id } = (await accepted.json()) as { id: string };
     expect(accepted.headers.get('location')).toBe(`/v1/jobs/${id}`);
     const status = (await (await door.call(`/v1/jobs/${id}?waitMs=5000`)).json()) as Record<string, unknown>;
-    expect(status).toMatchObject({ id, state: 'done', done: 2, version: 3, dataset: 'fake', rows: [{ testIndex: expect.any(Number) }, {}] });
+    expect(status).toMatchObject({
+      id,
+      state: 'done',
+      done: 2,
+      version: 3,
+      dataset: 'fake',
+      rows: [{ testIndex: expect.any(Number) }, {}],
+    });
     for (const what of ['sampled', 'degraded', 'direct', 'original']) {
       const image = await door.call(`/v1/jobs/${id}/images/1.png?what=${what}`);
       expect(image.headers.get('content-type')).toBe('image/png');
-      expect(await sharp(Buffer.from(await image.arrayBuffer())).metadata()).toMatchObject({ format: 'png', width: 16, height: 16, channels: 1 });
+      expect(await sharp(Buffer.from(await image.arrayBuffer())).metadata()).toMatchObject({
+        format: 'png',
+        width: 16,
+        height: 16,
+        channels: 1,
+      });
     }
     const tensors = await door.call(`/v1/jobs/${id}/images/0.safetensors`);
     expect(Buffer.from(await tensors.arrayBuffer())).toEqual(Buffer.from(await sampler.service.resultBytes(id, 0)));
@@ -75,15 +100,26 @@ describe('the API', () => {
 
   it('restores an image for curl, the same as a JSON job, and again the same', async () => {
     const file = await grey(16, 16);
-    const send = (): Promise<Response> => door.call('/v1/restore?seed=3', { method: 'POST', body: file as never, headers: { 'content-type': 'image/png' } });
+    const send = (): Promise<Response> =>
+      door.call('/v1/restore?seed=3', {
+        method: 'POST',
+        body: file as never,
+        headers: { 'content-type': 'image/png' },
+      });
     const [first, second] = [await send(), await send()];
     expect([first.status, first.headers.get('content-type')]).toEqual([200, 'image/png']);
     const bytes = Buffer.from(await first.arrayBuffer());
     expect(Buffer.from(await second.arrayBuffer())).toEqual(bytes);
-    const accepted = (await (await post('/v1/jobs', { mode: 'restore', seed: 3, image: file.toString('base64') })).json()) as { id: string };
+    const accepted = (await (
+      await post('/v1/jobs', { mode: 'restore', seed: 3, image: file.toString('base64') })
+    ).json()) as { id: string };
     await door.call(`/v1/jobs/${accepted.id}?waitMs=5000`);
     expect(Buffer.from(await (await door.call(`/v1/jobs/${accepted.id}/images/0.png`)).arrayBuffer())).toEqual(bytes);
-    const degradedFirst = await door.call('/v1/restore?seed=3&degrade=true', { method: 'POST', body: file as never, headers: { 'content-type': 'image/png' } });
+    const degradedFirst = await door.call('/v1/restore?seed=3&degrade=true', {
+      method: 'POST',
+      body: file as never,
+      headers: { 'content-type': 'image/png' },
+    });
     expect(Buffer.from(await degradedFirst.arrayBuffer())).not.toEqual(bytes);
   });
 
@@ -102,10 +138,19 @@ describe('the API', () => {
   });
 
   it('describes itself', async () => {
-    const document = (await (await door.call('/openapi.json')).json()) as { openapi: string; paths: Record<string, unknown> };
+    const document = (await (await door.call('/openapi.json')).json()) as {
+      openapi: string;
+      paths: Record<string, unknown>;
+    };
     expect(document.openapi).toBe('3.1.0');
     expect(Object.keys(document.paths).sort()).toEqual([
-      '/healthz', '/readyz', '/v1/jobs', '/v1/jobs/{id}', '/v1/jobs/{id}/images/{file}', '/v1/restore', '/v1/sample.png',
+      '/healthz',
+      '/readyz',
+      '/v1/jobs',
+      '/v1/jobs/{id}',
+      '/v1/jobs/{id}/images/{file}',
+      '/v1/restore',
+      '/v1/sample.png',
     ]);
     expect(JSON.stringify(document.paths['/v1/jobs'])).toContain('framesPerSecond');
   });
@@ -124,8 +169,18 @@ describe('bad requests', () => {
     ['a severity beyond T', { severity: 7 }, 400, 'THAW_SAMPLING_INVALID'],
     ['an unknown field', { sedd: 7 }, 400, 'THAW_JOB_INVALID'],
     ['not an image', { mode: 'restore', image: Buffer.from('hello').toString('base64') }, 400, 'THAW_IMAGE_INVALID'],
-    ['a torn image', { mode: 'restore', image: pngOfSize(16, 16).subarray(0, 40).toString('base64') }, 400, 'THAW_IMAGE_INVALID'],
-    ['a PNG bomb', { mode: 'restore', image: pngOfSize(10_000, 10_000).toString('base64') }, 413, 'THAW_IMAGE_TOO_LARGE'],
+    [
+      'a torn image',
+      { mode: 'restore', image: pngOfSize(16, 16).subarray(0, 40).toString('base64') },
+      400,
+      'THAW_IMAGE_INVALID',
+    ],
+    [
+      'a PNG bomb',
+      { mode: 'restore', image: pngOfSize(10_000, 10_000).toString('base64') },
+      413,
+      'THAW_IMAGE_TOO_LARGE',
+    ],
     ['broken JSON', '{"count": ', 400, 'THAW_JOB_INVALID'],
     ['no JSON object', '[]', 400, 'THAW_JOB_INVALID'],
     ['a polluted prototype', '{"__proto__": {"count": 3}}', 400, 'THAW_JOB_INVALID'],
@@ -134,7 +189,11 @@ describe('bad requests', () => {
   });
 
   it('name the fields', async () => {
-    const { message } = await expectRefusal(await post('/v1/jobs', { count: 'many', seed: -1 }), 400, 'THAW_JOB_INVALID');
+    const { message } = await expectRefusal(
+      await post('/v1/jobs', { count: 'many', seed: -1 }),
+      400,
+      'THAW_JOB_INVALID',
+    );
     expect(message).toMatch(/count: .*seed: /);
   });
 
@@ -143,10 +202,18 @@ describe('bad requests', () => {
     await expectRefusal(await post('/v1/restore', {}), 415, 'THAW_MEDIA_TYPE');
     await expectRefusal(await post('/v1/jobs', { image: 'A'.repeat(2 << 20) }), 413, 'THAW_BODY_TOO_LARGE');
     const bomb = pngOfSize(10_000, 10_000);
-    const sent = await door.call('/v1/restore', { method: 'POST', body: bomb as never, headers: { 'content-type': 'image/png' } });
+    const sent = await door.call('/v1/restore', {
+      method: 'POST',
+      body: bomb as never,
+      headers: { 'content-type': 'image/png' },
+    });
     await expectRefusal(sent, 413, 'THAW_IMAGE_TOO_LARGE');
     // An SVG never reaches a decoder, whatever it calls itself.
-    const svg = await door.call('/v1/restore', { method: 'POST', body: '<svg xmlns="http://www.w3.org/2000/svg"/>', headers: { 'content-type': 'image/png' } });
+    const svg = await door.call('/v1/restore', {
+      method: 'POST',
+      body: '<svg xmlns="http://www.w3.org/2000/svg"/>',
+      headers: { 'content-type': 'image/png' },
+    });
     await expectRefusal(svg, 400, 'THAW_IMAGE_INVALID');
   });
 
@@ -175,7 +242,8 @@ describe('bad requests', () => {
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
     await expectRefusal(refused, 429, 'THAW_QUEUE_FULL');
     for (const answer of answers)
-      if (answer.status === 202) await door.call(`/v1/jobs/${((await answer.json()) as { id: string }).id}?waitMs=5000`);
+      if (answer.status === 202)
+        await door.call(`/v1/jobs/${((await answer.json()) as { id: string }).id}?waitMs=5000`);
   });
 });
 
@@ -186,7 +254,11 @@ describe('access', () => {
       expect(response.headers.get('www-authenticate')).toContain('Bearer');
       await expectRefusal(response, 401, 'THAW_UNAUTHORIZED');
     }
-    await expectRefusal(await fetch(`${door.url}/v1/jobs`, { headers: { authorization: 'Bearer wrong' } }), 401, 'THAW_UNAUTHORIZED');
+    await expectRefusal(
+      await fetch(`${door.url}/v1/jobs`, { headers: { authorization: 'Bearer wrong' } }),
+      401,
+      'THAW_UNAUTHORIZED',
+    );
     for (const path of ['/healthz', '/readyz']) expect((await fetch(door.url + path)).status).toBe(200);
   });
 
@@ -200,7 +272,9 @@ describe('access', () => {
   it('refuses foreign host names', async () => {
     const status = await new Promise((resolve, reject) => {
       const headers = { host: 'rebound.example', authorization: `Bearer ${token}` };
-      httpRequest(`${door.url}/openapi.json`, { headers }, (response) => resolve(response.resume().statusCode)).on('error', reject).end();
+      httpRequest(`${door.url}/openapi.json`, { headers }, (response) => resolve(response.resume().statusCode))
+        .on('error', reject)
+        .end();
     });
     expect(status).toBe(403);
   });
@@ -211,12 +285,16 @@ describe('frames', () => {
     readonly sequences: number[];
     readonly messages: { type: string; row?: number; severity?: number; x?: string; state?: string }[];
   }
-  const watch = (path: string, options: { protocols?: string[]; headers?: Record<string, string>; stopAfter?: number } = {}): Promise<Seen> =>
+  const watch = (
+    path: string,
+    options: { protocols?: string[]; headers?: Record<string, string>; stopAfter?: number } = {},
+  ): Promise<Seen> =>
     new Promise((resolve, reject) => {
       const headers = options.headers ?? { authorization: `Bearer ${token}` };
       const socket = new WebSocket(door.url.replace('http', 'ws') + path, options.protocols ?? [], { headers });
       const seen: Seen = { sequences: [], messages: [] };
       socket.on('message', (data) => {
+        if (seen.sequences.length === options.stopAfter) return; // what was on its way when it closed
         const message = JSON.parse(String(data)) as Seen['messages'][number] & { sequence?: number };
         seen.messages.push(message);
         if (message.sequence !== undefined) seen.sequences.push(message.sequence);
@@ -230,7 +308,8 @@ describe('frames', () => {
       });
       socket.on('error', reject);
     });
-  const job = async (body: Record<string, unknown>): Promise<string> => ((await (await post('/v1/jobs', body)).json()) as { id: string }).id;
+  const job = async (body: Record<string, unknown>): Promise<string> =>
+    ((await (await post('/v1/jobs', body)).json()) as { id: string }).id;
 
   it('come numbered from x_T to x_0, and go on where another connection stopped', async () => {
     const id = await job({ count: 2, seed: 7, framesPerSecond: 60 });
@@ -239,7 +318,13 @@ describe('frames', () => {
     const rest = await watch(`/v1/jobs/${id}/frames?after=5`);
     expect(rest.sequences).toEqual([6, 7, 8, 9, 10, 11, 12, 13, 14]);
     expect(rest.messages.at(-1)).toEqual({ type: 'end', state: 'done' });
-    expect(first.messages.map(({ row, severity }) => [row, severity])).toEqual([[0, 6], [1, 6], [0, 5], [1, 5], [0, 4]]);
+    expect(first.messages.map(({ row, severity }) => [row, severity])).toEqual([
+      [0, 6],
+      [1, 6],
+      [0, 5],
+      [1, 5],
+      [0, 4],
+    ]);
     const last = rest.messages.at(-2)!;
     const image = await door.call(`/v1/jobs/${id}/images/1.png`);
     expect(Buffer.from(last.x!, 'base64')).toEqual(Buffer.from(await image.arrayBuffer()));
@@ -247,7 +332,10 @@ describe('frames', () => {
 
   it('take the token as a subprotocol, as browsers send it', async () => {
     const id = await job({ framesPerSecond: 60 });
-    const seen = await watch(`/v1/jobs/${id}/frames`, { protocols: ['thaw.frames', `thaw.bearer.${token}`], headers: {} });
+    const seen = await watch(`/v1/jobs/${id}/frames`, {
+      protocols: ['thaw.frames', `thaw.bearer.${token}`],
+      headers: {},
+    });
     expect(seen.sequences).toHaveLength(7);
   });
 
@@ -255,7 +343,9 @@ describe('frames', () => {
     const id = await job({ framesPerSecond: 60 });
     const path = `/v1/jobs/${id}/frames`;
     await expect(watch(path, { headers: {} })).rejects.toThrow(/401 .*THAW_UNAUTHORIZED/);
-    await expect(watch(path, { headers: { authorization: `Bearer ${token}`, origin: 'https://evil.example' } })).rejects.toThrow(/403 .*THAW_ORIGIN_REFUSED/);
+    await expect(
+      watch(path, { headers: { authorization: `Bearer ${token}`, origin: 'https://evil.example' } }),
+    ).rejects.toThrow(/403 .*THAW_ORIGIN_REFUSED/);
     await expect(watch('/v1/jobs/nonsense/frames')).rejects.toThrow(/404 .*THAW_JOB_NOT_FOUND/);
     await expect(watch('/elsewhere')).rejects.toThrow(/404 .*THAW_ROUTE_NOT_FOUND/);
     await expect(watch(`${path}?after=-1`)).rejects.toThrow(/400 .*THAW_JOB_INVALID/);
@@ -276,11 +366,18 @@ describe('images', () => {
   });
   it('of other sizes, depths and channels become what the model takes', async () => {
     const raw = { width: 50, height: 30, channels: 4 as const };
-    const rgba = await sharp(Buffer.alloc(50 * 30 * 4, 200), { raw }).png().toBuffer();
+    const rgba = await sharp(Buffer.alloc(50 * 30 * 4, 200), { raw })
+      .png()
+      .toBuffer();
     expect((await codec.decode(rgba, { height: 16, width: 16, channels: 1 })).bytes).toHaveLength(256);
-    const deep = await sharp(await grey(16, 16)).toColourspace('grey16').png().toBuffer();
+    const deep = await sharp(await grey(16, 16))
+      .toColourspace('grey16')
+      .png()
+      .toBuffer();
     expect((await codec.decode(deep, { height: 16, width: 16, channels: 1 })).bytes).toHaveLength(256);
-    const jpeg = await sharp(await grey(16, 16)).jpeg().toBuffer();
+    const jpeg = await sharp(await grey(16, 16))
+      .jpeg()
+      .toBuffer();
     expect((await codec.decode(jpeg, { height: 16, width: 16, channels: 3 })).bytes).toHaveLength(768);
   });
 });

@@ -33,26 +33,47 @@ const pngAnswer = { description: 'A PNG file', type: 'string', format: 'binary' 
 const idParams = { type: 'object', properties: { id: { type: 'string' } } };
 /** Fields of a job request that may be given in a query, with how they are read. */
 const queryFields = {
-  count: Number, seed: Number, version: Number, severity: Number, calls: Number, deadlineMs: Number,
-  channel: String, run: String, sampler: String,
+  count: Number,
+  seed: Number,
+  version: Number,
+  severity: Number,
+  calls: Number,
+  deadlineMs: Number,
+  channel: String,
+  run: String,
+  sampler: String,
   degrade: (text: string): boolean | string => (text === 'true' ? true : text === 'false' ? false : text),
 } as const;
 const queryDescription = {
   type: 'object',
   properties: Object.fromEntries(
-    Object.entries(queryFields).map(([name, read]) => [name, { type: read === Number ? 'number' : read === String ? 'string' : 'boolean' }]),
+    Object.entries(queryFields).map(([name, read]) => [
+      name,
+      { type: read === Number ? 'number' : read === String ? 'string' : 'boolean' },
+    ]),
   ),
 };
 
 export function addJobRoutes(app: FastifyInstance, { service, images, maxWaitMs }: JobRouteOptions): void {
-  app.addContentTypeParser(['image/png', 'image/jpeg'], { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  app.addContentTypeParser(['image/png', 'image/jpeg'], { parseAs: 'buffer' }, (_request, body, done) =>
+    done(null, body),
+  );
 
   app.post(
     '/v1/jobs',
-    { schema: { summary: 'Send a job', body: jsonSchema(JobRequestSchema, 'input'), response: { 202: statusAnswer, '4xx': errorAnswer } } },
+    {
+      schema: {
+        summary: 'Send a job',
+        body: jsonSchema(JobRequestSchema, 'input'),
+        response: { 202: statusAnswer, '4xx': errorAnswer },
+      },
+    },
     async (request, reply) => {
       const spec = await service.submit(parseJobRequest(request.body));
-      return reply.code(202).header('location', `/v1/jobs/${spec.id}`).send(await service.status(spec.id));
+      return reply
+        .code(202)
+        .header('location', `/v1/jobs/${spec.id}`)
+        .send(await service.status(spec.id));
     },
   );
 
@@ -86,7 +107,10 @@ export function addJobRoutes(app: FastifyInstance, { service, images, maxWaitMs 
       schema: {
         summary: 'An image of a job: <n>.png or <n>.safetensors (all of degraded, direct, sampled, original)',
         params: { type: 'object', properties: { id: { type: 'string' }, file: { type: 'string' } } },
-        querystring: { type: 'object', properties: { what: { type: 'string', enum: ['sampled', 'degraded', 'direct', 'original'] } } },
+        querystring: {
+          type: 'object',
+          properties: { what: { type: 'string', enum: ['sampled', 'degraded', 'direct', 'original'] } },
+        },
         response: { 200: pngAnswer, '4xx': errorAnswer },
       },
     },
@@ -114,7 +138,10 @@ export function addJobRoutes(app: FastifyInstance, { service, images, maxWaitMs 
     },
     async (request, reply) => {
       if (!Buffer.isBuffer(request.body))
-        throw new ThawError('THAW_MEDIA_TYPE', 'The body must be an image with the content type image/png or image/jpeg.');
+        throw new ThawError(
+          'THAW_MEDIA_TYPE',
+          'The body must be an image with the content type image/png or image/jpeg.',
+        );
       // The file itself is handed to `submit`; the request only has to say that there is one.
       const asked = parseJobRequest({ ...fromQuery(request.query), mode: 'restore', image: '' });
       const spec = await service.submit(asked, request.body);
@@ -140,8 +167,13 @@ export function addJobRoutes(app: FastifyInstance, { service, images, maxWaitMs 
       const spec = await service.submit(asked);
       await finish(request, spec);
       const results = await Promise.all(Array.from({ length: spec.count }, (_, row) => service.result(spec.id, row)));
-      const rows = (['original', 'degraded', 'direct', 'sampled'] as const).map((what) => results.map((result) => result.images[what]!));
-      return sendPng(reply.header('x-thaw-job', spec.id), await images.encodePng(contactSheet(rows, results[0]!.shape), sampleSheetScale));
+      const rows = (['original', 'degraded', 'direct', 'sampled'] as const).map((what) =>
+        results.map((result) => result.images[what]!),
+      );
+      return sendPng(
+        reply.header('x-thaw-job', spec.id),
+        await images.encodePng(contactSheet(rows, results[0]!.shape), sampleSheetScale),
+      );
     },
   );
 
@@ -155,10 +187,14 @@ export function addJobRoutes(app: FastifyInstance, { service, images, maxWaitMs 
     try {
       const status = await service.waitForEnd(spec.id, maxWaitMs);
       if (status.state !== 'running') return;
-      throw new ThawError('THAW_JOB_NOT_READY', `The job ${spec.id} is not finished after ${maxWaitMs} ms; it goes on.`, {
-        cure: `Fetch /v1/jobs/${spec.id}.`,
-        details: { job: spec.id, retryAfterSeconds: 1 },
-      });
+      throw new ThawError(
+        'THAW_JOB_NOT_READY',
+        `The job ${spec.id} is not finished after ${maxWaitMs} ms; it goes on.`,
+        {
+          cure: `Fetch /v1/jobs/${spec.id}.`,
+          details: { job: spec.id, retryAfterSeconds: 1 },
+        },
+      );
     } finally {
       request.raw.socket.off('close', cancel);
     }
@@ -169,7 +205,8 @@ export function addJobRoutes(app: FastifyInstance, { service, images, maxWaitMs 
 function fromQuery(query: Readonly<Record<string, string>>): Record<string, unknown> {
   const fields: Record<string, unknown> = {};
   for (const [name, text] of Object.entries(query)) {
-    if (!Object.hasOwn(queryFields, name)) throw new ThawError('THAW_JOB_INVALID', `${name.slice(0, 50)}: there is no such option.`);
+    if (!Object.hasOwn(queryFields, name))
+      throw new ThawError('THAW_JOB_INVALID', `${name.slice(0, 50)}: there is no such option.`);
     if (typeof text !== 'string') throw new ThawError('THAW_JOB_INVALID', `${name}: was given more than once.`);
     fields[name] = queryFields[name as keyof typeof queryFields](text);
   }
@@ -180,7 +217,10 @@ function fromQuery(query: Readonly<Record<string, string>>): Record<string, unkn
 function chosen(images: Images, what: string): Float32Array {
   const image = Object.hasOwn(images, what) ? images[what] : undefined;
   if (image === undefined)
-    throw new ThawError('THAW_JOB_INVALID', `what: the result has ${Object.keys(images).join(', ')}, not "${what.slice(0, 50)}".`);
+    throw new ThawError(
+      'THAW_JOB_INVALID',
+      `what: the result has ${Object.keys(images).join(', ')}, not "${what.slice(0, 50)}".`,
+    );
   return image;
 }
 

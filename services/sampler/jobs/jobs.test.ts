@@ -1,6 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { frameCount, frameName, jobKeys, jobSpec, jobStatus, openJobId, parseJobId, parseJobRequest, savedSeverities, stateSeverity, testIndices } from './index.js';
+import {
+  frameCount,
+  frameName,
+  jobKeys,
+  jobSpec,
+  jobStatus,
+  openJobId,
+  parseJobId,
+  parseJobRequest,
+  savedSeverities,
+  stateSeverity,
+  testIndices,
+} from './index.js';
 
 const version = { run: 'demo', step: 7, manifestSha256: 'a'.repeat(64) };
 const acceptance = { id: '0'.repeat(32), nowMs: 1000, version, steps: 8, dataset: 'mnist', testCount: 50 };
@@ -55,14 +67,28 @@ describe('job requests', () => {
 
 describe('job specifications', () => {
   it('fix everything that decides the bits', () => {
-    const spec = jobSpec(parseJobRequest({ count: 3, seed: 7, calls: 4, deadlineMs: 500, framesPerSecond: 10 }), acceptance);
-    expect(spec).toMatchObject({ count: 3, version, severities: [8, 6, 4, 2], degrade: true, deadlineAtMs: 1500, framesPerSecond: 10 });
+    const spec = jobSpec(
+      parseJobRequest({ count: 3, seed: 7, calls: 4, deadlineMs: 500, framesPerSecond: 10 }),
+      acceptance,
+    );
+    expect(spec).toMatchObject({
+      count: 3,
+      version,
+      severities: [8, 6, 4, 2],
+      degrade: true,
+      deadlineAtMs: 1500,
+      framesPerSecond: 10,
+    });
     expect(spec.test?.indices).toHaveLength(3);
   });
 
   it('refuse severities that the model does not have', () => {
-    expect(() => jobSpec(parseJobRequest({ severity: 9 }), acceptance)).toThrow(expect.objectContaining({ code: 'THAW_SAMPLING_INVALID' }));
-    expect(() => jobSpec(parseJobRequest({ severity: 4, calls: 5 }), acceptance)).toThrow(expect.objectContaining({ code: 'THAW_SAMPLING_INVALID' }));
+    expect(() => jobSpec(parseJobRequest({ severity: 9 }), acceptance)).toThrow(
+      expect.objectContaining({ code: 'THAW_SAMPLING_INVALID' }),
+    );
+    expect(() => jobSpec(parseJobRequest({ severity: 4, calls: 5 }), acceptance)).toThrow(
+      expect.objectContaining({ code: 'THAW_SAMPLING_INVALID' }),
+    );
     expect(jobSpec(parseJobRequest({ severity: 4 }), acceptance).severities).toEqual([4, 3, 2, 1]);
   });
 
@@ -102,7 +128,11 @@ describe('frames', () => {
   it('are numbered from 1 without gaps, severity by severity', () => {
     const names = Array.from({ length: frameCount(spec) }, (_, i) => frameName(spec, i + 1)!);
     expect(names).toHaveLength(18);
-    expect(names.slice(0, 3).map(({ row, severity }) => [row, severity])).toEqual([[0, 8], [1, 8], [0, 7]]);
+    expect(names.slice(0, 3).map(({ row, severity }) => [row, severity])).toEqual([
+      [0, 8],
+      [1, 8],
+      [0, 7],
+    ]);
     expect(names.at(-1)).toEqual({ sequence: 18, row: 1, severity: 0 });
     expect(frameName(spec, 0)).toBeUndefined();
     expect(frameName(spec, 19)).toBeUndefined();
@@ -123,14 +153,36 @@ describe('frames', () => {
 describe('job status', () => {
   const spec = jobSpec(parseJobRequest({ count: 3, seed: 7 }), acceptance);
   it('tells what is stored, what runs and what waits', () => {
-    const status = jobStatus(spec, undefined, new Set([0]), new Map([[0, 1], [2, 5]]));
+    const status = jobStatus(
+      spec,
+      undefined,
+      new Set([0]),
+      new Map([
+        [0, 1],
+        [2, 5],
+      ]),
+    );
     expect(status.state).toBe('running');
-    expect(status.rows.map(({ state, severity }) => [state, severity])).toEqual([['done', undefined], ['waiting', undefined], ['running', 5]]);
+    expect(status.rows.map(({ state, severity }) => [state, severity])).toEqual([
+      ['done', undefined],
+      ['waiting', undefined],
+      ['running', 5],
+    ]);
     expect(status.rows.map(({ testIndex }) => testIndex)).toEqual(spec.test!.indices);
   });
   it('is done as soon as every image is stored, and says why a job ended', () => {
     expect(jobStatus(spec, undefined, new Set([0, 1, 2]), new Map()).state).toBe('done');
-    const end = { format: 'thaw.job-end/1', state: 'failed', code: 'THAW_ENGINE_FAILED', message: 'm', endedMs: 1 } as const;
-    expect(jobStatus(spec, end, new Set(), new Map())).toMatchObject({ state: 'failed', code: 'THAW_ENGINE_FAILED', message: 'm' });
+    const end = {
+      format: 'thaw.job-end/1',
+      state: 'failed',
+      code: 'THAW_ENGINE_FAILED',
+      message: 'm',
+      endedMs: 1,
+    } as const;
+    expect(jobStatus(spec, end, new Set(), new Map())).toMatchObject({
+      state: 'failed',
+      code: 'THAW_ENGINE_FAILED',
+      message: 'm',
+    });
   });
 });

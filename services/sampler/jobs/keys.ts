@@ -17,10 +17,12 @@ export const jobKeys = {
   /** Result of a row: tensors `degraded`, `direct`, `sampled` and, where known, `original`, float32 [H, W, C]. */
   result: (id: string, row: number): string => `jobs/${id}/${row}.safetensors`,
   /** A state on the way, after the network was called on it: tensors `x`, `estimate`, `direct`, float32 [H, W, C]. */
-  state: (id: string, row: number, severity: number): string => `jobs/${id}/states/${row}-${digits(severity, 5)}.safetensors`,
+  state: (id: string, row: number, severity: number): string =>
+    `jobs/${id}/states/${row}-${digits(severity, 5)}.safetensors`,
   statesOf: (id: string, row: number): string => `jobs/${id}/states/${row}-`,
   /** A state given up by a sampler that went away, before the network was called on it: tensors `x`, `direct`. */
-  handoff: (id: string, row: number, severity: number): string => `jobs/${id}/handoff/${row}-${digits(severity, 5)}.safetensors`,
+  handoff: (id: string, row: number, severity: number): string =>
+    `jobs/${id}/handoff/${row}-${digits(severity, 5)}.safetensors`,
   handoffsOf: (id: string, row: number): string => `jobs/${id}/handoff/${row}-`,
   /** Why the job is over; written once. */
   end: (id: string): string => `jobs/${id}/end.json`,

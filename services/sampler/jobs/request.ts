@@ -14,21 +14,37 @@ export const JobRequestSchema = z
         'sample: held-out test images, chosen by the seed, are degraded and restored. generate: images from nothing (needs a generation prior). restore: the image given is restored.',
       ),
     count: z.int().min(1).max(4096).default(1).describe('Number of images; 1 for restore.'),
-    seed: z.int().min(0).max(2 ** 32 - 1).default(0).describe('Equal seeds give equal bytes for one version.'),
-    channel: z.string().optional().describe('Channel whose present checkpoint is used: latest, candidate, canary, stable.'),
+    seed: z
+      .int()
+      .min(0)
+      .max(2 ** 32 - 1)
+      .default(0)
+      .describe('Equal seeds give equal bytes for one version.'),
+    channel: z
+      .string()
+      .optional()
+      .describe('Channel whose present checkpoint is used: latest, candidate, canary, stable.'),
     version: z.int().min(0).optional().describe('Checkpoint step to use instead of a channel.'),
     run: NameSchema.optional().describe('Run that `version` belongs to; that of the served channel unless given.'),
     sampler: z.enum(['algorithm2', 'algorithm1', 'direct']).default('algorithm2'),
     severity: z.int().min(1).optional().describe('Severity of the start image, 1..T; T unless given.'),
-    calls: z.int().min(1).optional().describe('Number of network calls, spread evenly over the severities; one per severity unless given.'),
+    calls: z
+      .int()
+      .min(1)
+      .optional()
+      .describe('Number of network calls, spread evenly over the severities; one per severity unless given.'),
     image: z.base64().optional().describe('PNG or JPEG, for restore.'),
     degrade: z.boolean().optional().describe('restore: the image is clean; degrade it to `severity` first.'),
     deadlineMs: z.number().optional().describe('Milliseconds from now after which the result is worthless.'),
-    framesPerSecond: z.number().min(0.1).max(60).optional().describe('Keep frames for /v1/jobs/{id}/frames and send them at this rate.'),
+    framesPerSecond: z
+      .number()
+      .min(0.1)
+      .max(60)
+      .optional()
+      .describe('Keep frames for /v1/jobs/{id}/frames and send them at this rate.'),
   })
   .superRefine((request, context) => {
-    const issue = (path: string, message: string): void =>
-      context.addIssue({ code: 'custom', path: [path], message });
+    const issue = (path: string, message: string): void => context.addIssue({ code: 'custom', path: [path], message });
     if (request.mode === 'restore' && request.image === undefined) issue('image', 'is needed for mode "restore"');
     if (request.mode === 'restore' && request.count !== 1) issue('count', 'must be 1 for mode "restore"');
     if (request.mode !== 'restore' && request.image !== undefined) issue('image', 'is for mode "restore" only');

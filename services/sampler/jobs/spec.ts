@@ -37,7 +37,10 @@ export function jobSpec(request: JobRequest, acceptance: Acceptance): JobSpec {
   const { id, nowMs, version, steps, dataset, testCount } = acceptance;
   const start = request.severity ?? steps;
   if (start > steps)
-    throw new ThawError('THAW_SAMPLING_INVALID', `severity: ${start} was asked for; the model has severities 1 to ${steps}.`);
+    throw new ThawError(
+      'THAW_SAMPLING_INVALID',
+      `severity: ${start} was asked for; the model has severities 1 to ${steps}.`,
+    );
   const { severities } = planSeverities(request.sampler, steps, severitySequence(start, request.calls));
   const spec: JobSpec = {
     format: 'thaw.job/1',

@@ -62,7 +62,11 @@ export function jobStatus(
 ): JobStatus {
   const rows = Array.from({ length: spec.count }, (_, row) => {
     const severity = done.has(row) ? undefined : running.get(row);
-    const state = done.has(row) ? ('done' as const) : severity === undefined ? ('waiting' as const) : ('running' as const);
+    const state = done.has(row)
+      ? ('done' as const)
+      : severity === undefined
+        ? ('waiting' as const)
+        : ('running' as const);
     const testIndex = spec.test?.indices[row];
     return {
       row,
@@ -93,10 +97,16 @@ export function jobStatus(
 
 /** The error of asking for an image that is not there. */
 export function missingImage(spec: JobSpec, row: number, end: JobEnd | undefined): ThawError {
-  if (row >= spec.count) return new ThawError('THAW_JOB_NOT_FOUND', `The job has images 0 to ${spec.count - 1}; ${row} was asked for.`);
+  if (row >= spec.count)
+    return new ThawError('THAW_JOB_NOT_FOUND', `The job has images 0 to ${spec.count - 1}; ${row} was asked for.`);
   if (end === undefined || end.state === 'done')
-    return new ThawError('THAW_JOB_NOT_READY', `Image ${row} of the job is not finished.`, { details: { retryAfterSeconds: 1 } });
+    return new ThawError('THAW_JOB_NOT_READY', `Image ${row} of the job is not finished.`, {
+      details: { retryAfterSeconds: 1 },
+    });
   if (end.state === 'expired')
     return new ThawError('THAW_DEADLINE_EXPIRED', `The deadline of the job passed before image ${row} was finished.`);
-  return new ThawError('THAW_JOB_ENDED', `The job was ${end.state} before image ${row} was finished.${end.message === undefined ? '' : ` ${end.message}`}`);
+  return new ThawError(
+    'THAW_JOB_ENDED',
+    `The job was ${end.state} before image ${row} was finished.${end.message === undefined ? '' : ` ${end.message}`}`,
+  );
 }

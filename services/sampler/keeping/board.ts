@@ -51,7 +51,14 @@ export function boardAfter(board: Board, event: SamplerEvent, nowMs: number): Bo
 }
 
 /** The board after a row was accepted by a sampler whose next beat has not come yet. */
-export function rowTaken(board: Board, job: string, row: number, sampler: string, severity: number, nowMs: number): Board {
+export function rowTaken(
+  board: Board,
+  job: string,
+  row: number,
+  sampler: string,
+  severity: number,
+  nowMs: number,
+): Board {
   const rows = new Map(board.rows).set(rowKey(job, row), { sampler, severity, heardMs: nowMs });
   return { ...board, rows };
 }

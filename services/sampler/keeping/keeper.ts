@@ -31,7 +31,13 @@ export type KeeperEvent =
   | { readonly type: 'offering'; readonly job: string; readonly row: number }
   | { readonly type: 'answered'; readonly job: string; readonly row: number; readonly busyUntilMs?: number }
   | { readonly type: 'row-done'; readonly job: string; readonly row: number }
-  | { readonly type: 'row-failed'; readonly job: string; readonly row: number; readonly code: string; readonly message: string }
+  | {
+      readonly type: 'row-failed';
+      readonly job: string;
+      readonly row: number;
+      readonly code: string;
+      readonly message: string;
+    }
   /** Its end is being written; `end-failed`: that did not work, it is due again. */
   | { readonly type: 'ending' | 'end-failed'; readonly job: string }
   | { readonly type: 'dropped'; readonly job: string };
@@ -57,7 +63,14 @@ export function keeperAfter(state: KeeperState, event: KeeperEvent): KeeperState
   const jobs = new Map(state.jobs);
   if (event.type === 'kept') {
     const { spec, offersFromMs } = event;
-    jobs.set(spec.id, { spec, done: new Set(event.done), offered: new Set(), failures: 0, offersFromMs, ending: false });
+    jobs.set(spec.id, {
+      spec,
+      done: new Set(event.done),
+      offered: new Set(),
+      failures: 0,
+      offersFromMs,
+      ending: false,
+    });
     return { ...state, jobs };
   }
   if (event.type === 'dropped') {

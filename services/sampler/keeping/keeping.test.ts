@@ -2,14 +2,33 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { JobSpec, SamplerEvent } from '@thaw/shared/protocol';
 import {
-  boardAfter, emptyBoard, emptyKeeper, forgetSilent, keeperAfter, keeperEffects, maxFailures, offerWindow, openRows, rowKey, rowTaken, runningRows,
+  boardAfter,
+  emptyBoard,
+  emptyKeeper,
+  forgetSilent,
+  keeperAfter,
+  keeperEffects,
+  maxFailures,
+  offerWindow,
+  openRows,
+  rowKey,
+  rowTaken,
+  runningRows,
   type KeeperState,
 } from './index.js';
 
 const spec = (id: string, fields: Partial<JobSpec> = {}): JobSpec => ({
-  format: 'thaw.job/1', id: id.repeat(32), acceptedMs: 0, mode: 'sample', count: 3, seed: 0,
+  format: 'thaw.job/1',
+  id: id.repeat(32),
+  acceptedMs: 0,
+  mode: 'sample',
+  count: 3,
+  seed: 0,
   version: { run: 'demo', step: 1, manifestSha256: 'a'.repeat(64) },
-  sampler: 'algorithm2', severities: [2, 1], degrade: true, ...fields,
+  sampler: 'algorithm2',
+  severities: [2, 1],
+  degrade: true,
+  ...fields,
 });
 const keep = (...specs: JobSpec[]): KeeperState =>
   specs.reduce((state, one) => keeperAfter(state, { type: 'kept', spec: one, done: [], offersFromMs: 0 }), emptyKeeper);
@@ -17,7 +36,11 @@ const a = spec('a');
 
 describe('board', () => {
   it('believes a beat about its sender only, and wholly', () => {
-    const beat = (sampler: string, rows: number[]): SamplerEvent => ({ type: 'beat', sampler, rows: rows.map((row) => ({ job: a.id, row, severity: 5 })) });
+    const beat = (sampler: string, rows: number[]): SamplerEvent => ({
+      type: 'beat',
+      sampler,
+      rows: rows.map((row) => ({ job: a.id, row, severity: 5 })),
+    });
     let board = boardAfter(emptyBoard, beat('one', [0, 1]), 0);
     board = boardAfter(board, beat('two', [2]), 0);
     expect([...runningRows(board, a.id).keys()].sort()).toEqual([0, 1, 2]);
@@ -28,7 +51,11 @@ describe('board', () => {
   });
 
   it('forgets who is silent, with the rows they had', () => {
-    const board = boardAfter(rowTaken(emptyBoard, a.id, 0, 'gone', 3, 0), { type: 'beat', sampler: 'here', rows: [] }, 900);
+    const board = boardAfter(
+      rowTaken(emptyBoard, a.id, 0, 'gone', 3, 0),
+      { type: 'beat', sampler: 'here', rows: [] },
+      900,
+    );
     expect(forgetSilent(board, 999, 1000).rows.size).toBe(1);
     const later = forgetSilent(board, 1000, 1000);
     expect([later.rows.size, [...later.samplers.keys()]]).toEqual([0, ['here']]);
@@ -37,8 +64,12 @@ describe('board', () => {
   it('frees a row that was stored or failed, and all rows of a job that ended', () => {
     const board = [0, 1, 2].reduce((so, row) => rowTaken(so, a.id, row, 'one', 3, 0), emptyBoard);
     const event = { sampler: 'one', job: a.id } as const;
-    expect(boardAfter(board, { ...event, type: 'stored', row: 0, severity: 0 }, 1).rows.has(rowKey(a.id, 0))).toBe(false);
-    expect(boardAfter(board, { ...event, type: 'stored', row: 0, severity: 2 }, 1).rows.has(rowKey(a.id, 0))).toBe(true);
+    expect(boardAfter(board, { ...event, type: 'stored', row: 0, severity: 0 }, 1).rows.has(rowKey(a.id, 0))).toBe(
+      false,
+    );
+    expect(boardAfter(board, { ...event, type: 'stored', row: 0, severity: 2 }, 1).rows.has(rowKey(a.id, 0))).toBe(
+      true,
+    );
     expect(boardAfter(board, { ...event, type: 'ended' }, 1).rows.size).toBe(0);
   });
 });
@@ -47,7 +78,12 @@ describe('keeper', () => {
   it('offers every open row once, the most urgent job first', () => {
     const urgent = spec('b', { deadlineAtMs: 10, count: 1 });
     const effects = keeperEffects(keep(a, urgent), emptyBoard, 0, 0);
-    expect(effects.map((effect) => effect.type === 'offer' && [effect.spec.id[0], effect.row])).toEqual([['b', 0], ['a', 0], ['a', 1], ['a', 2]]);
+    expect(effects.map((effect) => effect.type === 'offer' && [effect.spec.id[0], effect.row])).toEqual([
+      ['b', 0],
+      ['a', 0],
+      ['a', 1],
+      ['a', 2],
+    ]);
   });
 
   it('does not offer rows that are offered, held or done', () => {
@@ -80,38 +116,47 @@ describe('keeper', () => {
     expect(keeperEffects(state, emptyBoard, 0, 0)).toHaveLength(1);
 
     const brief = spec('c', { deadlineAtMs: 50 });
-    expect(keeperEffects(keep(brief), emptyBoard, 0, 50)).toMatchObject([{ type: 'end', state: 'expired', code: 'THAW_DEADLINE_EXPIRED' }]);
+    expect(keeperEffects(keep(brief), emptyBoard, 0, 50)).toMatchObject([
+      { type: 'end', state: 'expired', code: 'THAW_DEADLINE_EXPIRED' },
+    ]);
 
     let failing = keep(a);
-    for (let i = 0; i < maxFailures; i++) failing = keeperAfter(failing, { type: 'row-failed', job: a.id, row: 0, code: 'THAW_X', message: 'm' });
-    expect(keeperEffects(failing, emptyBoard, 0, 0)).toEqual([{ type: 'end', job: a.id, state: 'failed', code: 'THAW_X', message: 'm' }]);
+    for (let i = 0; i < maxFailures; i++)
+      failing = keeperAfter(failing, { type: 'row-failed', job: a.id, row: 0, code: 'THAW_X', message: 'm' });
+    expect(keeperEffects(failing, emptyBoard, 0, 0)).toEqual([
+      { type: 'end', job: a.id, state: 'failed', code: 'THAW_X', message: 'm' },
+    ]);
   });
 
   it('never has more offers under way than its window, and always finishes what somebody computes', () => {
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 5 }), fc.infiniteStream(fc.nat(9)), (counts, luck) => {
-        const names = 'abcde';
-        let state = keep(...counts.map((count, i) => spec(names[i]!, { count })));
-        const ended: string[] = [];
-        for (let turn = 0; turn < 2000 && state.jobs.size > 0; turn++) {
-          const effects = keeperEffects(state, emptyBoard, turn, 0);
-          expect(effects.filter(({ type }) => type === 'offer').length).toBeLessThanOrEqual(offerWindow);
-          for (const effect of effects) {
-            if (effect.type === 'end') {
-              expect(effect.state).toBe('done');
-              ended.push(effect.job);
-              state = keeperAfter(state, { type: 'dropped', job: effect.job });
-              continue;
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 5 }),
+        fc.infiniteStream(fc.nat(9)),
+        (counts, luck) => {
+          const names = 'abcde';
+          let state = keep(...counts.map((count, i) => spec(names[i]!, { count })));
+          const ended: string[] = [];
+          for (let turn = 0; turn < 2000 && state.jobs.size > 0; turn++) {
+            const effects = keeperEffects(state, emptyBoard, turn, 0);
+            expect(effects.filter(({ type }) => type === 'offer').length).toBeLessThanOrEqual(offerWindow);
+            for (const effect of effects) {
+              if (effect.type === 'end') {
+                expect(effect.state).toBe('done');
+                ended.push(effect.job);
+                state = keeperAfter(state, { type: 'dropped', job: effect.job });
+                continue;
+              }
+              const row = { job: effect.spec.id, row: effect.row };
+              state = keeperAfter(state, { type: 'offering', ...row });
+              const fate = luck.next().value as number;
+              state = keeperAfter(state, { type: 'answered', ...row, busyUntilMs: fate === 0 ? turn + 2 : undefined });
+              if (fate > 1) state = keeperAfter(state, { type: 'row-done', ...row }); // 1: lost without a word
             }
-            const row = { job: effect.spec.id, row: effect.row };
-            state = keeperAfter(state, { type: 'offering', ...row });
-            const fate = luck.next().value as number;
-            state = keeperAfter(state, { type: 'answered', ...row, busyUntilMs: fate === 0 ? turn + 2 : undefined });
-            if (fate > 1) state = keeperAfter(state, { type: 'row-done', ...row }); // 1: lost without a word
           }
-        }
-        expect(ended).toHaveLength(counts.length);
-      }),
+          expect(ended).toHaveLength(counts.length);
+        },
+      ),
       { numRuns: 30 },
     );
   });

@@ -1,7 +1,15 @@
 /** The mesh over the control link: queue groups spread rows and evaluations over the samplers. */
 import {
-  ChannelMovedSchema, decodeMessage, encodeMessage, EvaluateRequestSchema, EvaluateResultSchema, RowAnswerSchema, RowOfferSchema, samplerQueue,
-  SamplerEventSchema, samplerSubjects,
+  ChannelMovedSchema,
+  decodeMessage,
+  encodeMessage,
+  EvaluateRequestSchema,
+  EvaluateResultSchema,
+  RowAnswerSchema,
+  RowOfferSchema,
+  samplerQueue,
+  SamplerEventSchema,
+  samplerSubjects,
 } from '@thaw/shared/protocol';
 import type { Logger } from '@thaw/shared/runtime';
 import type { ControlLink, Subscription } from '@thaw/shared/transport';
@@ -31,7 +39,9 @@ export function controlMesh(link: ControlLink, { offerTimeoutMs, logger, name }:
   };
   return {
     async offer(offer) {
-      const answer = await link.request(samplerSubjects.rows, encodeMessage(RowOfferSchema, offer), { timeoutMs: offerTimeoutMs });
+      const answer = await link.request(samplerSubjects.rows, encodeMessage(RowOfferSchema, offer), {
+        timeoutMs: offerTimeoutMs,
+      });
       return decodeMessage(RowAnswerSchema, answer);
     },
     serveRows(handler) {

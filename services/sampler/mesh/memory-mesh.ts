@@ -1,5 +1,12 @@
 /** Samplers of one process, or a single one, joined without a broker. The simplest statement of what a mesh does. */
-import { ThawError, type EvaluateRequest, type EvaluateResult, type RowAnswer, type RowOffer, type SamplerEvent } from '@thaw/shared/protocol';
+import {
+  ThawError,
+  type EvaluateRequest,
+  type EvaluateResult,
+  type RowAnswer,
+  type RowOffer,
+  type SamplerEvent,
+} from '@thaw/shared/protocol';
 import type { SamplerMesh } from '../ports.js';
 
 interface Member {
@@ -27,7 +34,8 @@ export class MemoryMeshHub {
       stopServing: async () => void (member.rows.length = member.evaluations.length = 0),
       announce: (event) => {
         if (!this.#members.includes(member)) return;
-        for (const other of this.#members) if (other !== member) for (const handler of other.events) queueMicrotask(() => handler(event));
+        for (const other of this.#members)
+          if (other !== member) for (const handler of other.events) queueMicrotask(() => handler(event));
       },
       onEvent: (handler) => void member.events.push(handler),
       serveEvaluations: (handler) => void member.evaluations.push(handler),

@@ -70,7 +70,10 @@ export class CheckpointModels implements ModelSource {
       );
     const { config: run, configSha256 } = await loadRun(store, version.run);
     if (configSha256 !== manifest.configSha256)
-      throw new ThawError('THAW_CHECKPOINT_INVALID', `Step ${version.step} of run ${version.run} was made with another configuration than the stored one.`);
+      throw new ThawError(
+        'THAW_CHECKPOINT_INVALID',
+        `Step ${version.step} of run ${version.run} was made with another configuration than the stored one.`,
+      );
     const programs = await this.#programsOf(run);
     const weights = this.#weights(version, programs, await loadGroup(store, manifest, 'ema'));
     await programs.prove(weights, logger);
@@ -92,9 +95,14 @@ export class CheckpointModels implements ModelSource {
   async #warm(model: RestorationModel): Promise<void> {
     const { height, width, channels } = model.shape;
     const x = new Float32Array(height * width * channels);
-    const [output] = await model.step([{ x, severity: model.steps, nextSeverity: model.steps - 1, context: model.drawContext(0, 0) }]);
+    const [output] = await model.step([
+      { x, severity: model.steps, nextSeverity: model.steps - 1, context: model.drawContext(0, 0) },
+    ]);
     if (!output!.estimate.every(Number.isFinite))
-      throw new ThawError('THAW_CHECKPOINT_INVALID', `The weights of step ${model.version.step} restore to values that are no numbers.`);
+      throw new ThawError(
+        'THAW_CHECKPOINT_INVALID',
+        `The weights of step ${model.version.step} restore to values that are no numbers.`,
+      );
   }
 
   /** A run's configuration never changes, so its name stands for its programs. */
@@ -114,7 +122,12 @@ export class CheckpointModels implements ModelSource {
     for (const stored of programs.storedWeights) {
       const spec = specs[stored.name];
       const tensor = tensors[stored.name];
-      if (spec === undefined || tensor === undefined || tensor.dtype !== 'F32' || tensor.data.length !== sizeOf(spec.officialShape))
+      if (
+        spec === undefined ||
+        tensor === undefined ||
+        tensor.dtype !== 'F32' ||
+        tensor.data.length !== sizeOf(spec.officialShape)
+      )
         throw new ThawError(
           'THAW_CHECKPOINT_INVALID',
           `The checkpoint ${version.step} of run ${version.run} has no averaged weight ${stored.name} of shape [${spec?.officialShape.join(', ') ?? ''}].`,

@@ -1,5 +1,12 @@
 /** Held-out images of packed data sets, from the object store; the shards read last are kept. */
-import { centreBatch, loadImages, loadManifest, loadMeanTrain, type DatasetManifest, type SplitName } from '@thaw/shared/data';
+import {
+  centreBatch,
+  loadImages,
+  loadManifest,
+  loadMeanTrain,
+  type DatasetManifest,
+  type SplitName,
+} from '@thaw/shared/data';
 import { ThawError } from '@thaw/shared/protocol';
 import type { ObjectStore } from '@thaw/shared/storage';
 import type { ImageShape, TestImages } from '../ports.js';
@@ -20,7 +27,13 @@ export function datasetImages(store: ObjectStore): TestImages {
   };
 
   /** Images of one shard, uint8 [n, H, W, C]. */
-  function shardImages(manifest: DatasetManifest, split: SplitName, key: string, first: number, count: number): Promise<Uint8Array> {
+  function shardImages(
+    manifest: DatasetManifest,
+    split: SplitName,
+    key: string,
+    first: number,
+    count: number,
+  ): Promise<Uint8Array> {
     const known = shards.get(key);
     if (known !== undefined) {
       shards.delete(key);
@@ -63,7 +76,10 @@ export function datasetImages(store: ObjectStore): TestImages {
         }
         first += count;
       }
-      throw new ThawError('THAW_DATA_INVALID', `The split ${split} of "${dataset}" has ${first} images; number ${index} was asked for.`);
+      throw new ThawError(
+        'THAW_DATA_INVALID',
+        `The split ${split} of "${dataset}" has ${first} images; number ${index} was asked for.`,
+      );
     },
     async meanTrain(dataset, shape) {
       const manifest = await manifestOf(dataset);
@@ -74,20 +90,31 @@ export function datasetImages(store: ObjectStore): TestImages {
 
 function splitOf(manifest: DatasetManifest, split: string): NonNullable<DatasetManifest['splits'][SplitName]> {
   const found = split === 'train' || split === 'test' ? manifest.splits[split] : undefined;
-  if (found === undefined) throw new ThawError('THAW_DATA_INVALID', `The data set "${manifest.name}" has no split "${split}".`);
+  if (found === undefined)
+    throw new ThawError('THAW_DATA_INVALID', `The data set "${manifest.name}" has no split "${split}".`);
   return found;
 }
 
 /** Stored images are as large as the model's or larger, and have its channels. */
-function checkedShape(manifest: DatasetManifest, { height, width, channels }: ImageShape): DatasetManifest['imageShape'] {
+function checkedShape(
+  manifest: DatasetManifest,
+  { height, width, channels }: ImageShape,
+): DatasetManifest['imageShape'] {
   const [h, w, c] = manifest.imageShape;
   if (h < height || w < width || c !== channels || height !== width)
-    throw new ThawError('THAW_DATA_INVALID', `The images of "${manifest.name}" are ${h}x${w}x${c}; the model takes ${height}x${width}x${channels}.`);
+    throw new ThawError(
+      'THAW_DATA_INVALID',
+      `The images of "${manifest.name}" are ${h}x${w}x${c}; the model takes ${height}x${width}x${channels}.`,
+    );
   return manifest.imageShape;
 }
 
 /** As `centreBatch` cuts images. */
-function cutCentre(image: Float32Array, [height, width, channels]: readonly [number, number, number], size: number): Float32Array {
+function cutCentre(
+  image: Float32Array,
+  [height, width, channels]: readonly [number, number, number],
+  size: number,
+): Float32Array {
   if (height === size && width === size) return image;
   const [top, left] = [halfToEven(height - size), halfToEven(width - size)];
   const cut = new Float32Array(size * size * channels);

@@ -1,6 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadManifest, packDataset, type ImageSource } from '@thaw/shared/data';
-import { algorithm2Update, degradationOf, degradationProgram, restorationProgram, tableInputs } from '@thaw/shared/diffusion';
+import {
+  algorithm2Update,
+  degradationOf,
+  degradationProgram,
+  restorationProgram,
+  tableInputs,
+} from '@thaw/shared/diffusion';
 import { openEngine, toStored, type Engine } from '@thaw/shared/engine';
 import { fromOfficial, initialWeights, toOfficial, unetWeightSpecs } from '@thaw/shared/model';
 import { RunConfigSchema } from '@thaw/shared/protocol';
@@ -43,13 +49,30 @@ async function checkpoint(store: MemoryStore, step: number, configSha256: string
   const tensors: Record<string, StateTensor> = {};
   for (const [name, spec] of Object.entries(specs)) {
     const data = toOfficial(spec, weights[name]!);
-    for (const group of ['weights', 'ema']) tensors[`${group}/${name}`] = { dtype: 'F32', shape: spec.officialShape, data };
+    for (const group of ['weights', 'ema'])
+      tensors[`${group}/${name}`] = { dtype: 'F32', shape: spec.officialShape, data };
   }
   const { contentSha256 } = await loadManifest(store, 'dots');
   const { manifestSha256 } = await writeCheckpoint(
     store,
-    { run: run.name, parent: null, configSha256, dataset: { name: 'dots', sha256: contentSha256 }, fingerprint: 'test', createdMs: 0 },
-    { step, epoch: 0, stepOfEpoch: step, beta1Product: 1, beta2Product: 1, historyDigest: '', skippedInARow: 0, tensors },
+    {
+      run: run.name,
+      parent: null,
+      configSha256,
+      dataset: { name: 'dots', sha256: contentSha256 },
+      fingerprint: 'test',
+      createdMs: 0,
+    },
+    {
+      step,
+      epoch: 0,
+      stepOfEpoch: step,
+      beta1Product: 1,
+      beta2Product: 1,
+      historyDigest: '',
+      skippedInARow: 0,
+      tensors,
+    },
     2,
   );
   return { run: run.name, step, manifestSha256 };
@@ -63,7 +86,11 @@ let configSha256: string;
 beforeAll(async () => {
   engine = await openEngine({ kind: 'onnx-cpu' });
   store = new MemoryStore();
-  await packDataset(store, { train: dots(20, 1), test: dots(9, 2) }, { name: 'dots', preprocessing: { method: 'none' }, shardBytes: 4 * 18 * 18 });
+  await packDataset(
+    store,
+    { train: dots(20, 1), test: dots(9, 2) },
+    { name: 'dots', preprocessing: { method: 'none' }, shardBytes: 4 * 18 * 18 },
+  );
   ({ configSha256 } = await createRun(store, run));
   version = await checkpoint(store, 1, configSha256);
   models = new CheckpointModels({ store, engine, batchSizes: [2, 4], keepVersions: 2, logger: silentLogger });
@@ -72,7 +99,12 @@ afterAll(() => engine.close());
 
 const randomRow = (seed: number, severity: number): StepRow => {
   const stream = new RandomStream(seed, 'sampling');
-  return { x: Float32Array.from({ length: 256 }, () => 2 * stream.uniform() - 1), severity, nextSeverity: severity - 1, context: {} };
+  return {
+    x: Float32Array.from({ length: 256 }, () => 2 * stream.uniform() - 1),
+    severity,
+    nextSeverity: severity - 1,
+    context: {},
+  };
 };
 
 describe('a model from a checkpoint', () => {
@@ -83,17 +115,37 @@ describe('a model from a checkpoint', () => {
     const degradation = degradationOf(run);
     const restoration = await engine.load(restorationProgram(run, 2));
     const degrade = await engine.load(degradationProgram(run, 2, degradation));
-    const weights = Object.fromEntries(restoration.weights.map((stored) => {
-      const spec = specs[stored.name]!;
-      return [stored.name, toStored(stored, fromOfficial(spec, toOfficial(spec, initialWeights(run.network, 1, run.seed + 1)[stored.name]!)))];
-    }));
+    const weights = Object.fromEntries(
+      restoration.weights.map((stored) => {
+        const spec = specs[stored.name]!;
+        return [
+          stored.name,
+          toStored(
+            stored,
+            fromOfficial(spec, toOfficial(spec, initialWeights(run.network, 1, run.seed + 1)[stored.name]!)),
+          ),
+        ];
+      }),
+    );
     const twice = (image: Float32Array): Float32Array => Float32Array.from([...image, ...image]);
-    const half = (images: ArrayLike<number> | undefined): Float32Array => Float32Array.from(Array.from(images!).slice(0, 256));
+    const half = (images: ArrayLike<number> | undefined): Float32Array =>
+      Float32Array.from(Array.from(images!).slice(0, 256));
     const d = async (x0: Float32Array, s: number): Promise<Float32Array> =>
-      half((await degrade.run({ weights: {}, inputs: { x0: twice(x0), severity: Int32Array.of(s, s), ...tableInputs(degradation) } })).degraded);
-    const near = (a: Float32Array, b: Float32Array): number => Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
+      half(
+        (
+          await degrade.run({
+            weights: {},
+            inputs: { x0: twice(x0), severity: Int32Array.of(s, s), ...tableInputs(degradation) },
+          })
+        ).degraded,
+      );
+    const near = (a: Float32Array, b: Float32Array): number =>
+      Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
     for (const [i, { x, severity, nextSeverity }] of rows.entries()) {
-      const estimate = half((await restoration.run({ weights, inputs: { x: twice(x), t: Float32Array.of(severity - 1, severity - 1) } })).restored);
+      const estimate = half(
+        (await restoration.run({ weights, inputs: { x: twice(x), t: Float32Array.of(severity - 1, severity - 1) } }))
+          .restored,
+      );
       expect(near(outputs[i]!.estimate, estimate)).toBeLessThan(1e-5);
       expect(near(estimate, x)).toBeGreaterThan(1e-3);
       const next = await d(estimate, nextSeverity);
@@ -128,7 +180,12 @@ describe('a model from a checkpoint', () => {
     const third = await checkpoint(store, 3, configSha256);
     const [a, b] = [await models.load(version), await models.load(second)];
     await models.load(third);
-    expect(models.loaded().map(({ step }) => step).sort()).toEqual([2, 3]);
+    expect(
+      models
+        .loaded()
+        .map(({ step }) => step)
+        .sort(),
+    ).toEqual([2, 3]);
     const row = randomRow(1, 2);
     expect((await a.step([row]))[0]!.estimate).not.toEqual((await b.step([row]))[0]!.estimate);
     expect((await (await models.load(version)).step([row]))[0]).toEqual((await a.step([row]))[0]);
@@ -143,8 +200,12 @@ describe('what does not verify', () => {
     bytes[bytes.length - 1]! ^= 1;
     await store.put(key, bytes);
     await expect(models.load(corrupt)).rejects.toMatchObject({ code: 'THAW_BLOB_CORRUPT' });
-    await expect(models.load({ ...version, manifestSha256: 'f'.repeat(64) })).rejects.toMatchObject({ code: 'THAW_CHECKPOINT_INVALID' });
-    await expect(models.load(await checkpoint(store, 5, 'e'.repeat(64)))).rejects.toMatchObject({ code: 'THAW_CHECKPOINT_INVALID' });
+    await expect(models.load({ ...version, manifestSha256: 'f'.repeat(64) })).rejects.toMatchObject({
+      code: 'THAW_CHECKPOINT_INVALID',
+    });
+    await expect(models.load(await checkpoint(store, 5, 'e'.repeat(64)))).rejects.toMatchObject({
+      code: 'THAW_CHECKPOINT_INVALID',
+    });
     await expect(models.versionOf('tiny', 77)).rejects.toMatchObject({ code: 'THAW_CHECKPOINT_NOT_FOUND' });
     expect(models.loaded().map(({ step }) => step)).not.toContain(4);
     // A repaired store is believed again.
@@ -154,7 +215,11 @@ describe('what does not verify', () => {
   });
 
   async function anyBlobOf(step: number): Promise<string> {
-    const manifest = JSON.parse(new TextDecoder().decode((await store.get(`runs/tiny/checkpoints/${String(step).padStart(10, '0')}.json`))!.bytes)) as {
+    const manifest = JSON.parse(
+      new TextDecoder().decode(
+        (await store.get(`runs/tiny/checkpoints/${String(step).padStart(10, '0')}.json`))!.bytes,
+      ),
+    ) as {
       slices: { sha256: string }[];
     };
     return `blobs/sha256/${manifest.slices[0]!.sha256}`;
@@ -170,7 +235,11 @@ describe('the whole', () => {
     const sampler = await startHarness({ store, models: fresh as never, testImages: datasetImages(store) });
     const draw = async (): Promise<Uint8Array[]> => {
       const { id } = await sampler.service.submit(parseJobRequest({ count: 3, seed: 7 }));
-      expect(await sampler.service.waitForEnd(id, 10_000)).toMatchObject({ state: 'done', version: 1, dataset: 'dots' });
+      expect(await sampler.service.waitForEnd(id, 10_000)).toMatchObject({
+        state: 'done',
+        version: 1,
+        dataset: 'dots',
+      });
       return Promise.all([0, 1, 2].map((row) => sampler.service.resultBytes(id, row)));
     };
     const [first, second] = [await draw(), await Promise.all([draw(), draw()])];
@@ -189,7 +258,9 @@ describe('the whole', () => {
     expect(image[0]).toBeCloseTo((pixels[19]! / 255) * 2 - 1, 6);
     expect((await images.meanTrain('dots', shape)).length).toBe(256);
     await expect(images.image('dots', 'test', 9, shape)).rejects.toMatchObject({ code: 'THAW_DATA_INVALID' });
-    await expect(images.image('dots', 'test', 0, { ...shape, channels: 3 })).rejects.toMatchObject({ code: 'THAW_DATA_INVALID' });
+    await expect(images.image('dots', 'test', 0, { ...shape, channels: 3 })).rejects.toMatchObject({
+      code: 'THAW_DATA_INVALID',
+    });
     await expect(images.count('absent', 'test')).rejects.toMatchObject({ code: 'THAW_DATASET_NOT_FOUND' });
   });
 });

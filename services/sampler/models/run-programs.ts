@@ -1,5 +1,11 @@
 /** The compiled programs of a run. Weights are inputs, so every checkpoint of the run shares them. */
-import { contextInputs, degradationOf, degradationProgram, tableInputs, type Degradation } from '@thaw/shared/diffusion';
+import {
+  contextInputs,
+  degradationOf,
+  degradationProgram,
+  tableInputs,
+  type Degradation,
+} from '@thaw/shared/diffusion';
 import type { Compiled, Engine, TensorData } from '@thaw/shared/engine';
 import { ThawError, type RunConfig } from '@thaw/shared/protocol';
 import { RandomStream, type Logger } from '@thaw/shared/runtime';
@@ -19,7 +25,12 @@ export class RunPrograms {
   #sizes: readonly number[];
   #proven: Promise<void> | undefined;
 
-  private constructor(run: RunConfig, degradation: Degradation, steps: ReadonlyMap<number, Compiled>, degrade: Compiled) {
+  private constructor(
+    run: RunConfig,
+    degradation: Degradation,
+    steps: ReadonlyMap<number, Compiled>,
+    degrade: Compiled,
+  ) {
     this.run = run;
     this.degradation = degradation;
     this.shape = { height: run.data.size, width: run.data.size, channels: run.data.channels };
@@ -101,7 +112,10 @@ export class RunPrograms {
     const order = weightOrder(this.#steps.get(this.#largest)!);
     for (const [size, compiled] of this.#steps) {
       if (weightOrder(compiled) !== order) {
-        logger.warn('A batch size is not used: it wants weights in another order than the largest', { size, largest: this.#largest });
+        logger.warn('A batch size is not used: it wants weights in another order than the largest', {
+          size,
+          largest: this.#largest,
+        });
         continue;
       }
       // All rows, in groups that straddle the order of the large batch.
@@ -110,11 +124,16 @@ export class RunPrograms {
       );
       let same = true;
       for (const group of groups) {
-        const outputs = await this.#step(weights, group.map((row) => rows[row]!), size);
+        const outputs = await this.#step(
+          weights,
+          group.map((row) => rows[row]!),
+          size,
+        );
         same &&= outputs.every((output, i) => sameBits(output, expected[group[i]!]!));
       }
       if (same) proven.push(size);
-      else logger.warn('A batch size is not used: it gives other bits than the largest', { size, largest: this.#largest });
+      else
+        logger.warn('A batch size is not used: it gives other bits than the largest', { size, largest: this.#largest });
     }
     this.#sizes = proven.sort((a, b) => a - b);
     if (!proven.includes(this.#largest))
@@ -143,7 +162,13 @@ export class RunPrograms {
   }
 
   #shared(padded: readonly { context: RowContext }[]): Record<string, TensorData> {
-    return { ...tableInputs(this.degradation), ...contextInputs(this.degradation, padded.map((row) => row.context)) };
+    return {
+      ...tableInputs(this.degradation),
+      ...contextInputs(
+        this.degradation,
+        padded.map((row) => row.context),
+      ),
+    };
   }
 
   #probeRow(row: number): StepRow {
@@ -155,7 +180,8 @@ export class RunPrograms {
   }
 }
 
-const weightOrder = (compiled: Compiled): string => JSON.stringify(compiled.weights.map(({ name, permutation }) => [name, permutation]));
+const weightOrder = (compiled: Compiled): string =>
+  JSON.stringify(compiled.weights.map(({ name, permutation }) => [name, permutation]));
 
 /** `size` rows; the places that are left over get the last row again. */
 const pad = <Row>(rows: readonly Row[], size: number): Row[] =>
@@ -169,7 +195,8 @@ function packed(images: readonly Float32Array[]): Float32Array {
 }
 
 function rowOf(all: TensorData | undefined, row: number, rows: number): Float32Array {
-  if (!(all instanceof Float32Array)) throw new ThawError('THAW_ENGINE_FAILED', 'A program did not give the images that were due.');
+  if (!(all instanceof Float32Array))
+    throw new ThawError('THAW_ENGINE_FAILED', 'A program did not give the images that were due.');
   const length = all.length / rows;
   return all.slice(row * length, (row + 1) * length);
 }

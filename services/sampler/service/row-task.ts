@@ -42,7 +42,10 @@ export function rowTask(spec: JobSpec, row: number, world: RowTaskWorld): RowTas
       const { height, width, channels } = model.shape;
       const x0 = await startImage(model.shape);
       if (x0.length !== height * width * channels)
-        throw new ThawError('THAW_INTERNAL', `The image of row ${row} has ${x0.length} values; the model takes ${height}x${width}x${channels}.`);
+        throw new ThawError(
+          'THAW_INTERNAL',
+          `The image of row ${row} has ${x0.length} values; the model takes ${height}x${width}x${channels}.`,
+        );
       const context = model.drawContext(spec.seed, row);
       const severity = spec.severities[0]!;
       start.model = model;

@@ -16,11 +16,14 @@ afterEach(async () => {
   await Promise.all(running.splice(0).map((harness) => harness.close()));
 });
 
-const submit = (harness: Harness, body: Record<string, unknown>): Promise<JobSpec> => harness.service.submit(parseJobRequest(body));
+const submit = (harness: Harness, body: Record<string, unknown>): Promise<JobSpec> =>
+  harness.service.submit(parseJobRequest(body));
 const finish = async (harness: Harness, spec: JobSpec): Promise<Buffer[]> => {
   const status = await harness.service.waitForEnd(spec.id, 10_000);
   expect(status).toMatchObject({ state: 'done', done: spec.count });
-  return Promise.all(Array.from({ length: spec.count }, async (_, row) => Buffer.from(await harness.service.resultBytes(spec.id, row))));
+  return Promise.all(
+    Array.from({ length: spec.count }, async (_, row) => Buffer.from(await harness.service.resultBytes(spec.id, row))),
+  );
 };
 
 /** Calls that wait until they are let go, one at a time. */
@@ -44,7 +47,10 @@ describe('a sampler', () => {
     const jobs = [await submit(sampler, { seed: 1 })];
     await until(() => waiting.length === 1, 'first call');
     jobs.push(await submit(sampler, { seed: 2 }));
-    await until(() => sampler.worker.held().filter(({ severity }) => severity !== undefined).length === 2, 'second row');
+    await until(
+      () => sampler.worker.held().filter(({ severity }) => severity !== undefined).length === 2,
+      'second row',
+    );
     release();
     await until(() => waiting.length === 2, 'second call');
     jobs.push(await submit(sampler, { seed: 3 }));
@@ -62,7 +68,10 @@ describe('a sampler', () => {
     const alone = await start();
     const expected = await finish(alone, await submit(alone, asked));
     const crowded = await start();
-    const others = [await submit(crowded, { count: 5, seed: 1 }), await submit(crowded, { count: 4, seed: 2, sampler: 'algorithm1' })];
+    const others = [
+      await submit(crowded, { count: 5, seed: 1 }),
+      await submit(crowded, { count: 4, seed: 2, sampler: 'algorithm1' }),
+    ];
     const got = await finish(crowded, await submit(crowded, asked));
     for (const other of others) await finish(crowded, other);
     expect(got.map((bytes) => bytes.equals(expected[0]!))).toEqual([true, false, false]);
@@ -92,7 +101,9 @@ describe('a sampler', () => {
     const [a, b] = [await finish(sampler, before), await finish(sampler, after)];
     clearInterval(letAll);
     expect(a).not.toEqual(b);
-    expect(sampler.calls.some((call) => call.version.step === 3) && sampler.calls.some((call) => call.version.step === 4)).toBe(true);
+    expect(
+      sampler.calls.some((call) => call.version.step === 3) && sampler.calls.some((call) => call.version.step === 4),
+    ).toBe(true);
   });
 
   it('never serves a head that does not verify', async () => {
@@ -124,7 +135,10 @@ describe('a sampler', () => {
     const { gate, release } = gatedCalls();
     const sampler = await start({ gate, maxQueuedRows: 4 });
     const first = await submit(sampler, { count: 3 });
-    await expect(submit(sampler, { count: 2 })).rejects.toMatchObject({ code: 'THAW_QUEUE_FULL', details: { retryAfterSeconds: 5 } });
+    await expect(submit(sampler, { count: 2 })).rejects.toMatchObject({
+      code: 'THAW_QUEUE_FULL',
+      details: { retryAfterSeconds: 5 },
+    });
     const letAll = setInterval(release, 1);
     await finish(sampler, first);
     await finish(sampler, await submit(sampler, { count: 2 }));
@@ -262,7 +276,10 @@ describe('evaluation', () => {
     hub.onEvaluation((result) => announced.push(result));
     const result = await hub.evaluate(request);
     expect(announced).toEqual([result]);
-    expect(result.l1.ratio).toBeCloseTo(result.l1.sampled / Math.min(result.l1.degraded, result.l1.black, result.l1.mean), 12);
+    expect(result.l1.ratio).toBeCloseTo(
+      result.l1.sampled / Math.min(result.l1.degraded, result.l1.black, result.l1.mean),
+      12,
+    );
     expect(result.l1.sampled).toBeLessThan(result.l1.degraded);
     expect(result.rmse.mean).toBeGreaterThan(result.l1.mean);
     const stored = await sampler.store.get('runs/demo/evaluations/00000003.json');
@@ -281,7 +298,12 @@ describe('evaluation', () => {
     const evaluation = hub.evaluate(request);
     await until(() => waiting.length === 1, 'evaluation');
     const spec = await submit(sampler, { count: 2, calls: 1 });
-    await until(() => sampler.worker.held().filter(({ key, severity }) => key.startsWith(spec.id) && severity !== undefined).length === 2, 'rows');
+    await until(
+      () =>
+        sampler.worker.held().filter(({ key, severity }) => key.startsWith(spec.id) && severity !== undefined)
+          .length === 2,
+      'rows',
+    );
     const letAll = setInterval(release, 1);
     await finish(sampler, spec);
     const callsUntilDone = sampler.calls.length;

@@ -80,7 +80,10 @@ export class VersionFollower {
     try {
       head = await models.headOf(channel);
       if (head === undefined) {
-        this.#problem ??= new ThawError('THAW_MODEL_NOT_READY', `Nothing has been promoted to the channel "${channel}" yet.`);
+        this.#problem ??= new ThawError(
+          'THAW_MODEL_NOT_READY',
+          `Nothing has been promoted to the channel "${channel}" yet.`,
+        );
         return;
       }
       const key = versionKey(head);

@@ -1,9 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import type { StepOutput } from '../ports.js';
-import { advance, beginTrajectory, isFinished, resumeTrajectory, severityOf, stepRow, type Trajectory } from './index.js';
+import {
+  advance,
+  beginTrajectory,
+  isFinished,
+  resumeTrajectory,
+  severityOf,
+  stepRow,
+  type Trajectory,
+} from './index.js';
 
 const out = (estimate: number, degraded: number, improved: number): StepOutput => ({
-  estimate: Float32Array.of(estimate), degraded: Float32Array.of(degraded), improved: Float32Array.of(improved),
+  estimate: Float32Array.of(estimate),
+  degraded: Float32Array.of(degraded),
+  improved: Float32Array.of(improved),
 });
 const start = Float32Array.of(0.5);
 
@@ -16,7 +26,11 @@ describe('trajectory', () => {
       seen.push([row.severity, row.nextSeverity, row.x[0]!]);
       at = advance(at, out(10 * k, -1, k));
     }
-    expect(seen).toEqual([[3, 2, 0.5], [2, 1, 1], [1, 0, 2]]);
+    expect(seen).toEqual([
+      [3, 2, 0.5],
+      [2, 1, 1],
+      [1, 0, 2],
+    ]);
     expect(at.x[0]).toBe(3);
     expect(at.direct![0]).toBe(10);
     expect(severityOf(at)).toBe(0);

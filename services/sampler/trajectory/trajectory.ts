@@ -35,8 +35,7 @@ export function resumeTrajectory(
   return { plan: { algorithm: sampler, severities }, position, x: saved.x, direct: saved.direct, context };
 }
 
-export const isFinished = (trajectory: Trajectory): boolean =>
-  trajectory.position >= trajectory.plan.severities.length;
+export const isFinished = (trajectory: Trajectory): boolean => trajectory.position >= trajectory.plan.severities.length;
 
 /** Present severity: that of `x`. */
 export const severityOf = (trajectory: Trajectory): number => trajectory.plan.severities[trajectory.position] ?? 0;
@@ -56,8 +55,7 @@ export function stepRow(trajectory: Trajectory): StepRow {
 /** The trajectory after the call. */
 export function advance(trajectory: Trajectory, output: StepOutput): Trajectory {
   const { update } = stepOf(trajectory);
-  const x =
-    update === 'estimate' ? output.estimate : update === 'degrade-estimate' ? output.degraded : output.improved;
+  const x = update === 'estimate' ? output.estimate : update === 'degrade-estimate' ? output.degraded : output.improved;
   const direct = trajectory.direct ?? output.estimate;
   return { ...trajectory, position: trajectory.position + 1, x, direct };
 }
