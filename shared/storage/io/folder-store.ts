@@ -7,38 +7,34 @@
  * that dies leaves at most a temporary file, which a later `open` sweeps. Keys that differ only in case need a
  * file system that tells them apart.
  */
-import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ThawError } from '../../protocol/index.js';
 import type { ByteRange, ListedObject, ObjectHead, ObjectStore, StoredObject } from '../store/index.js';
 import { checkKey, checkPrefix } from '../store/index.js';
+import type { Temporary } from './folder-files.js';
+import { FolderFiles, isAbsent, modifiedMs, temporaryFolder } from './folder-files.js';
+import { childrenOf } from './folder-list.js';
 import type { FileFacts, FolderFs } from './folder-fs.js';
 import { nodeFs, systemCode } from './folder-fs.js';
 import type { Version } from './folder-versions.js';
 import { appendVersion, inDoubt, keptVersions, newestVersion, versionPath, versionsSuffix } from './folder-versions.js';
 
-const temporaryFolder = '~tmp';
 /** Temporary files older than this belong to nobody alive. */
 const temporaryTtlMs = 3_600_000;
-
-interface Temporary {
-  readonly path: string;
-  readonly facts: FileFacts;
-}
 
 export class FolderStore implements ObjectStore {
   readonly #root: string;
   readonly #fs: FolderFs;
   readonly #kept: number;
-  /** Folders that this process has made sure of. */
-  readonly #known = new Set<string>();
+  readonly #files: FolderFiles;
 
   /** Use {@link FolderStore.open}; the constructor touches nothing. */
   constructor(folder: string, fs: FolderFs = nodeFs, kept = keptVersions) {
     this.#root = folder;
     this.#fs = fs;
     this.#kept = kept;
+    this.#files = new FolderFiles(folder, fs);
   }
 
   /**
@@ -83,7 +79,7 @@ export class FolderStore implements ObjectStore {
         await this.#fs.syncFolder(dirname(this.#path(key)));
         return { created: false, etag: present.etag };
       }
-      return this.#withTemporary(key, bytes, (temporary) => this.#create(key, temporary));
+      return this.#files.withTemporary(this.#path(key), bytes, (temporary) => this.#create(key, temporary));
     });
   }
 
@@ -100,16 +96,16 @@ export class FolderStore implements ObjectStore {
           await this.#claim(key, folder);
           continue;
         }
-        const facts = version.deleted ? undefined : await this.#factsIfThere(version.path);
+        const facts = version.deleted ? undefined : await this.#files.factsIfThere(version.path);
         if (facts === undefined || etagOf(facts, version) !== expectedEtag) continue;
-        return this.#withTemporary(key, bytes, async (temporary) => {
+        return this.#files.withTemporary(this.#path(key), bytes, async (temporary) => {
           const number = version.number + 1;
           const swapped = await appendVersion(this.#fs, folder, number, this.#kept, (path) =>
             this.#fs.link(temporary.path, path),
           );
           if (!swapped) return { swapped, etag: (await this.head(key))?.etag };
           // With the first version goes its other name, so that nobody who looks into the folder takes it for the present.
-          if (number === this.#kept + 1) await this.#unlinkIfThere(this.#path(key));
+          if (number === this.#kept + 1) await this.#files.unlinkIfThere(this.#path(key));
           return { swapped, etag: etagOf(temporary.facts, { number }) };
         });
       }
@@ -119,7 +115,7 @@ export class FolderStore implements ObjectStore {
   put(key: string, bytes: Uint8Array): Promise<{ etag: string }> {
     checkKey(key);
     return this.#guarded(key, async () => ({
-      etag: await this.#withTemporary(key, bytes, (temporary) => this.#replace(key, temporary)),
+      etag: await this.#files.withTemporary(this.#path(key), bytes, (temporary) => this.#replace(key, temporary)),
     }));
   }
 
@@ -147,15 +143,8 @@ export class FolderStore implements ObjectStore {
   }
 
   /** Removes temporary files last written before a time (milliseconds since the epoch). Returns how many. */
-  async sweepTemporary(beforeMs: number): Promise<number> {
-    const folder = join(this.#root, temporaryFolder);
-    let removed = 0;
-    for (const { name } of await this.#fs.readFolder(folder)) {
-      const path = join(folder, name);
-      const facts = await this.#factsIfThere(path);
-      if (facts !== undefined && modifiedMs(facts) < beforeMs && (await this.#unlinkIfThere(path))) removed += 1;
-    }
-    return removed;
+  sweepTemporary(beforeMs: number): Promise<number> {
+    return this.#files.sweepTemporary(beforeMs);
   }
 
   /** Reads the present version of an object by `read`, again if it was removed or the object got versions meanwhile. */
@@ -190,7 +179,7 @@ export class FolderStore implements ObjectStore {
           return { created: true, etag: etagOf(temporary.facts, { number }) };
         continue;
       }
-      if (version === undefined && (await this.#linkIfFree(temporary.path, path))) {
+      if (version === undefined && (await this.#files.linkIfFree(temporary.path, path))) {
         await this.#fs.syncFolder(dirname(path));
         await this.#makeSure(folder, temporary);
         return { created: true, etag: etagOf(temporary.facts, undefined) };
@@ -200,7 +189,7 @@ export class FolderStore implements ObjectStore {
         await this.#fs.syncFolder(dirname(path));
         return { created: false, etag: present.etag };
       }
-      if (version === undefined) await this.#refuseFolder(path);
+      if (version === undefined) await this.#files.refuseFolder(path);
     }
   }
 
@@ -210,7 +199,7 @@ export class FolderStore implements ObjectStore {
     for (;;) {
       const version = await newestVersion(this.#fs, folder);
       if (version === undefined) {
-        await this.#refuseFolder(path);
+        await this.#files.refuseFolder(path);
         await this.#fs.rename(temporary.path, path);
         await this.#fs.syncFolder(dirname(path));
         await this.#makeSure(folder, temporary);
@@ -235,7 +224,7 @@ export class FolderStore implements ObjectStore {
   async #isFirst(folder: string, newest: Version, { inode }: FileFacts): Promise<boolean> {
     // Beyond that the first version has been removed; what has its name would be a late entry.
     if (newest.number > this.#kept) return false;
-    return (await this.#factsIfThere(versionPath(folder, 1)))?.inode === inode;
+    return (await this.#files.factsIfThere(versionPath(folder, 1)))?.inode === inode;
   }
 
   /**
@@ -246,9 +235,9 @@ export class FolderStore implements ObjectStore {
   async #remove(key: string): Promise<boolean> {
     const path = this.#path(key);
     const folder = path + versionsSuffix;
-    await this.#makeFolders(join(this.#root, temporaryFolder));
+    await this.#files.makeFolders(join(this.#root, temporaryFolder));
     // A second name keeps the inode from being given to another file as long as it is compared.
-    const held = this.#temporaryPath();
+    const held = this.#files.temporaryPath();
     try {
       let facts: FileFacts | undefined;
       try {
@@ -258,7 +247,7 @@ export class FolderStore implements ObjectStore {
         // EPERM: a folder, so there is no object.
         if (!isAbsent(error) && systemCode(error) !== 'EPERM') throw error;
       }
-      const removed = facts !== undefined && (await this.#unlinkIfThere(path));
+      const removed = facts !== undefined && (await this.#files.unlinkIfThere(path));
       if (removed) await this.#fs.syncFolder(dirname(path));
       const version = await newestVersion(this.#fs, folder);
       if (version === undefined) return true;
@@ -266,22 +255,22 @@ export class FolderStore implements ObjectStore {
       if (!removed || (await this.#isFirst(folder, version, facts!))) return false;
       throw inDoubt(folder);
     } finally {
-      await this.#unlinkIfThere(held);
+      await this.#files.unlinkIfThere(held);
     }
   }
 
   /** Makes the file of a key the first of its versions, if it is still there and nobody else has. */
   async #claim(key: string, folder: string): Promise<void> {
-    await this.#makeFolders(folder);
+    await this.#files.makeFolders(folder);
     try {
-      if (await this.#linkIfFree(this.#path(key), versionPath(folder, 1))) await this.#fs.syncFolder(folder);
+      if (await this.#files.linkIfFree(this.#path(key), versionPath(folder, 1))) await this.#fs.syncFolder(folder);
     } catch (error) {
       if (!isAbsent(error)) throw error;
     }
   }
 
   async *#walk(folderKey: string, namePrefix: string): AsyncGenerator<ListedObject> {
-    const children = await this.#guarded(folderKey, () => this.#children(folderKey, namePrefix));
+    const children = await this.#guarded(folderKey, () => childrenOf(this.#fs, this.#root, folderKey, namePrefix));
     for (const { name, isFolder } of children) {
       if (isFolder) {
         yield* this.#walk(folderKey + name, '');
@@ -291,105 +280,6 @@ export class FolderStore implements ObjectStore {
       const found = await this.head(key);
       if (found !== undefined) yield { key, size: found.size, modifiedMs: found.modifiedMs };
     }
-  }
-
-  /** Objects (by their last part) and folders (with a slash) in a folder, in the order of the keys they stand for. */
-  async #children(folderKey: string, namePrefix: string): Promise<{ name: string; isFolder: boolean }[]> {
-    let entries;
-    try {
-      entries = await this.#fs.readFolder(join(this.#root, folderKey));
-    } catch (error) {
-      if (isAbsent(error)) return [];
-      throw error;
-    }
-    const objects = new Set<string>();
-    const folders = new Set<string>();
-    for (const { name, isFolder } of entries) {
-      if (!name.startsWith(namePrefix) || name === temporaryFolder) continue;
-      if (!isFolder) objects.add(name);
-      else if (name.endsWith(versionsSuffix)) objects.add(name.slice(0, -versionsSuffix.length));
-      else folders.add(`${name}/`);
-    }
-    const all = [
-      ...[...objects].filter((name) => isKey(folderKey + name)).map((name) => ({ name, isFolder: false })),
-      ...[...folders].map((name) => ({ name, isFolder: true })),
-    ];
-    return all.sort((a, b) => (a.name < b.name ? -1 : 1));
-  }
-
-  async #withTemporary<T>(key: string, bytes: Uint8Array, use: (temporary: Temporary) => Promise<T>): Promise<T> {
-    await this.#makeFolders(dirname(this.#path(key)));
-    await this.#makeFolders(join(this.#root, temporaryFolder));
-    const path = this.#temporaryPath();
-    const file = await this.#fs.createFile(path);
-    try {
-      let facts;
-      try {
-        await file.write(bytes);
-        // A random fraction of the millisecond tells apart files of equal size that get the same inode one after the other.
-        await file.setModified(Date.now() + Math.random());
-        await file.sync();
-        facts = await file.facts();
-      } finally {
-        await file.close();
-      }
-      return await use({ path, facts });
-    } finally {
-      await this.#unlinkIfThere(path);
-    }
-  }
-
-  /** Makes a folder and those above it, and makes sure that their names survive a loss of power. */
-  async #makeFolders(folder: string): Promise<void> {
-    if (folder === this.#root || this.#known.has(folder)) return;
-    await this.#makeFolders(dirname(folder));
-    try {
-      await this.#fs.makeFolder(folder);
-    } catch (error) {
-      if (systemCode(error) !== 'EEXIST') throw error;
-    }
-    await this.#fs.syncFolder(dirname(folder));
-    this.#known.add(folder);
-  }
-
-  async #linkIfFree(from: string, to: string): Promise<boolean> {
-    try {
-      await this.#fs.link(from, to);
-      return true;
-    } catch (error) {
-      if (systemCode(error) === 'EEXIST') return false;
-      throw error;
-    }
-  }
-
-  async #unlinkIfThere(path: string): Promise<boolean> {
-    try {
-      await this.#fs.unlink(path);
-      return true;
-    } catch (error) {
-      // EISDIR and EPERM: the name is a folder, so there is no object of this name.
-      if (isAbsent(error) || systemCode(error) === 'EPERM') return false;
-      throw error;
-    }
-  }
-
-  async #factsIfThere(path: string): Promise<FileFacts | undefined> {
-    try {
-      return await this.#fs.facts(path);
-    } catch (error) {
-      if (isAbsent(error)) return undefined;
-      throw error;
-    }
-  }
-
-  async #refuseFolder(path: string): Promise<void> {
-    const facts = await this.#factsIfThere(path);
-    if (facts !== undefined && !facts.isFile)
-      throw new ThawError('THAW_STORE_KEY_INVALID', `The key of ${path} is the beginning of other keys.`);
-  }
-
-  #temporaryPath(): string {
-    return join(this.#root, temporaryFolder, `${process.pid}-${randomBytes(12).toString('hex')}`);
   }
 
   #path(key: string): string {
@@ -403,7 +293,7 @@ export class FolderStore implements ObjectStore {
     } catch (error) {
       const code = systemCode(error);
       if (error instanceof ThawError || code === undefined) throw error;
-      this.#known.clear();
+      this.#files.forget();
       if (code === 'ENOTDIR')
         throw new ThawError('THAW_STORE_KEY_INVALID', `A part of the key ${key} is an object itself.`, {
           cause: error,
@@ -419,22 +309,4 @@ export class FolderStore implements ObjectStore {
 function etagOf(facts: FileFacts, version: Pick<Version, 'number'> | undefined): string {
   if (version !== undefined && version.number > 1) return `v${version.number}`;
   return `f${facts.inode.toString(36)}-${facts.modifiedNs.toString(36)}-${facts.size.toString(36)}`;
-}
-
-function modifiedMs(facts: FileFacts): number {
-  return Number(facts.modifiedNs / 1_000_000n);
-}
-
-function isAbsent(error: unknown): boolean {
-  const code = systemCode(error);
-  return code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR';
-}
-
-function isKey(text: string): boolean {
-  try {
-    checkKey(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
