@@ -106,6 +106,7 @@ async function main(): Promise<void> {
     timings: deriveTimings(config.heartbeatMs),
     arrays,
   });
+  const gauges = new TrainerGauges(metrics, clock, progress);
   const shell = new TrainerShell({
     run: run.name,
     id,
@@ -119,7 +120,7 @@ async function main(): Promise<void> {
     loadState: () => loadNewestState(store, run, state, logger),
     clock,
     logger,
-    gauges: new TrainerGauges(metrics, clock, progress),
+    gauges,
     heartbeatMs: config.heartbeatMs,
     onEnd: (code, why) => {
       left(code);
@@ -137,7 +138,10 @@ async function main(): Promise<void> {
       source,
       weights: weightViews(state, arrays.weights),
       nowMs: () => clock.nowMs(),
-      dispatch: (event) => shell.dispatch(event),
+      dispatch: (event) => {
+        if (event.kind === 'laneDone') gauges.laneComputed();
+        shell.dispatch(event);
+      },
     }),
   );
   process.stdout.write(`${JSON.stringify({ listening: operations.url, id, engine: kind, fingerprint: fingerprint.sha256 })}\n`);

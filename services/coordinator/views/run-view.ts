@@ -123,7 +123,9 @@ export class RunView {
 
   #imagesPerSecond(nowMs: number): number {
     const [first, last] = [this.#arrivals[0], this.#arrivals.at(-1)];
-    if (first === undefined || last === undefined || first === last || nowMs - last.atMs > stalledAfterMs) return 0;
+    if (first === undefined || last === undefined || first === last) return 0;
+    // A finished run keeps the speed that it ended with; a stalled one has none.
+    if (this.#ending === undefined && nowMs - last.atMs > stalledAfterMs) return 0;
     return ((last.step - first.step) * this.#facts.globalBatch * 1000) / Math.max(1, last.atMs - first.atMs);
   }
 

@@ -8,6 +8,7 @@ export class TrainerGauges {
   readonly #step;
   readonly #applied;
   readonly #skipped;
+  readonly #lanes;
 
   constructor(metrics: Metrics, clock: Clock, progress: Progress) {
     this.#clock = clock;
@@ -15,6 +16,12 @@ export class TrainerGauges {
     this.#step = metrics.gauge('trainer_step', { help: 'Boundary whose state this trainer holds.' });
     this.#applied = metrics.counter('trainer_steps_applied_total', { help: 'Steps applied by this process.' });
     this.#skipped = metrics.counter('trainer_steps_skipped_total', { help: 'Steps without an update because a gradient was not finite.' });
+    this.#lanes = metrics.counter('trainer_lanes_computed_total', { help: 'Lanes computed by this process.' });
+  }
+
+  /** A lane was computed and handed to the machine. */
+  laneComputed(): void {
+    this.#lanes.inc();
   }
 
   step(step: number): void {

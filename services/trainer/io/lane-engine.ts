@@ -56,7 +56,8 @@ export class LaneEngine {
    */
   async compute(step: number, lane: number, images: Uint8Array, weights: Readonly<Record<string, Float32Array>>, signal: AbortSignal): Promise<LaneResult> {
     const inputs = { ...trainingInputs(this.#run, this.degradation, step, lane, images), ...this.#tables };
-    const outputs = await this.#program.run({ weights, inputs, signal });
+    // The weights of a step are one version: each worker copies them once for all its lanes.
+    const outputs = await this.#program.run({ weights, inputs, signal, weightsVersion: step });
     const gradients: Record<string, Float32Array> = {};
     for (const { name } of this.#program.weights) gradients[name] = outputs[`grad/${name}`] as Float32Array;
     return { loss: (outputs.loss as Float32Array)[0]!, gradients };

@@ -26,6 +26,8 @@ import { TrainingState } from './training-state.js';
 const keptResults = 1024;
 const resultsPerReport = 256;
 const resultsWithStep = 4;
+/** Frames that came too early are kept up to this size. */
+const earlyBytes = 512 << 20;
 
 export class Trainer {
   protected readonly options: TrainerOptions;
@@ -67,7 +69,7 @@ export class Trainer {
     this.work = this.createWork();
     const { layout, timings } = options;
     const ranges = new StateRanges(layout);
-    this.early = new EarlyFrames(earlySteps * 8 * layout.valueCount + (1 << 20));
+    this.early = new EarlyFrames(Math.min(earlySteps * 8 * layout.valueCount, earlyBytes) + (1 << 20));
     this.donor = new SnapshotDonor(ranges, 8 * timings.wantMs);
     this.fetch = new SnapshotFetch(layout, ranges, timings.offerMs, timings.wantMs);
   }
