@@ -1,6 +1,9 @@
 /** The official client against every broker we may run on: the same behaviour, or this fails. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { connect, headers, type ConnectionOptions, type NatsConnection } from 'nats';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { builtFile } from '@thaw/shared/runtime';
@@ -304,11 +307,12 @@ describe.each(brokers)('$label', ({ start, label }) => {
     await expect(start({ port })).rejects.toMatchObject({ code: 'THAW_BROKER_UNUSABLE' });
   });
 
-  it('does not outlive a starter that is killed', async () => {
+  it('does not outlive a starter that is killed, and leaves no file with its token', async () => {
+    const storeDir = mkdtempSync(join(tmpdir(), 'thaw-broker-'));
     const entry = builtFile(new URL('../../shared/transport/index.ts', import.meta.url).href, './index.js');
     const prefer = label.startsWith('embedded') ? 'embedded' : 'nats-server';
     const script = `import { startBroker } from ${JSON.stringify(entry.href)};
-      const b = await startBroker({ prefer: ${JSON.stringify(prefer)} }); console.log(b.pid); setInterval(() => {}, 1000);`;
+      const b = await startBroker(${JSON.stringify({ prefer, storeDir })}); console.log(b.pid); setInterval(() => {}, 1000);`;
     const starter = spawn(process.execPath, ['--input-type=module', '-e', script], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -323,6 +327,8 @@ describe.each(brokers)('$label', ({ start, label }) => {
         return true;
       }
     });
+    await eventually(() => readdirSync(storeDir).length === 0);
+    rmdirSync(storeDir);
   });
 });
 

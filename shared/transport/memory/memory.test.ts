@@ -38,6 +38,23 @@ describe('MemoryBroker', () => {
     expect(Math.max(...first.atMs)).toBeGreaterThan(140);
   });
 
+  it('makes a later message of the same sender wait behind a delayed one, and no other', () => {
+    const clock = new VirtualClock();
+    const broker = new MemoryBroker(clock, { faults: ({ subject }) => ({ delayMs: subject === 'slow' ? 100 : 0 }) });
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => broker.connectControl({ name }));
+    const got: [string, number][] = [];
+    c!.subscribe('>', (m) => got.push([text(m), clock.nowMs()]));
+    a!.publish('slow', bytes('a1'));
+    a!.publish('fast', bytes('a2'));
+    b!.publish('fast', bytes('b1'));
+    clock.runUntilIdle();
+    expect(got).toEqual([
+      ['b1', 0],
+      ['a1', 100],
+      ['a2', 100],
+    ]);
+  });
+
   it('holds what a paused receiver would get and delivers it in order when it goes on', () => {
     const clock = new VirtualClock();
     const broker = new MemoryBroker(clock);

@@ -35,14 +35,16 @@ export async function inspectNatsServer(program: string): Promise<{ version: str
 }
 
 // nats-server does not watch its parent. A shell does: it ends the server when our end of its stdin closes, however we
-// ended, and ends itself when the server does.
-const guard = `exec 3<&0
+// ended, ends itself when the server does, and leaves no file of secrets behind.
+const guard = `folder=$1; shift
+exec 3<&0
 "$@" </dev/null 3<&- & server=$!
 echo "pid $server"
 ( cat <&3 >/dev/null; kill "$server" 2>/dev/null ) & watcher=$!
 exec 3<&-
 wait "$server"; status=$?
 kill "$watcher" 2>/dev/null
+rm -rf "$folder"
 exit "$status"`;
 
 const startTimeoutMs = 10_000;
@@ -61,7 +63,11 @@ export async function startNatsServer(options: {
   const folder = await mkdtemp(join(options.storeDir ?? tmpdir(), 'nats-'));
   const configFile = join(folder, 'nats-server.conf');
   await writeFile(configFile, natsServerConfig({ ...options, portsDir: folder }), { mode: 0o600 });
-  const child = spawnBroker('/bin/sh', ['-c', guard, 'nats-guard', options.program, '-c', configFile], process.env);
+  const child = spawnBroker(
+    '/bin/sh',
+    ['-c', guard, 'nats-guard', folder, options.program, '-c', configFile],
+    process.env,
+  );
   let pid: number | undefined;
   let ended = false;
   child.onLine((line) => {
