@@ -69,11 +69,11 @@ describe('RandomStream', () => {
   });
 
   it('below rejects the draws that would be biased', () => {
-    // n = 2^31 + 1: almost half of all draws are rejected; without rejection small values come up twice as often.
-    const n = 2 ** 31 + 1;
+    // n = 3/4 of 2^32: without rejection the values below 2^30 come up twice as often as the others.
+    const n = 3 * 2 ** 30;
     const stream = new RandomStream(5, 'probe');
     let low = 0;
-    for (let i = 0; i < 20_000; i++) if (stream.below(n) < 2 ** 30) low++;
+    for (let i = 0; i < 30_000; i++) if (stream.below(n) < 2 ** 30) low++;
     expect(Math.abs(low - 10_000)).toBeLessThan(500);
     for (const bad of [0, -1, 1.5, 2 ** 32 + 1, NaN]) expect(() => stream.below(bad)).toThrow(RangeError);
   });

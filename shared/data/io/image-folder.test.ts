@@ -1,7 +1,6 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MemoryStore } from '@thaw/shared/storage';
@@ -36,36 +35,6 @@ async function items(path: string, options?: ImageFolderOptions, from = 0): Prom
   const out: (SourceImage | BadImage)[] = [];
   for await (const item of (await openImageFolder(path, options)).items(from)) out.push(item);
   return out;
-}
-
-/** A PNG of a few kilobytes that states width x height pixels. */
-function pngBomb(width: number, height: number): Uint8Array {
-  const chunk = (type: string, data: Uint8Array): Buffer => {
-    const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
-    const out = Buffer.alloc(body.length + 8);
-    out.writeUInt32BE(data.length, 0);
-    body.copy(out, 4);
-    out.writeUInt32BE(crc32(body), body.length + 4);
-    return out;
-  };
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(width, 0);
-  header.writeUInt32BE(height, 4);
-  header.set([8, 0, 0, 0, 0], 8);
-  return Buffer.concat([
-    Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]),
-    chunk('IHDR', header),
-    chunk('IDAT', deflateSync(Buffer.alloc(100_000))),
-    chunk('IEND', Buffer.alloc(0)),
-  ]);
-}
-function crc32(bytes: Uint8Array): number {
-  let crc = ~0;
-  for (const byte of bytes) {
-    crc ^= byte;
-    for (let k = 0; k < 8; k++) crc = (crc >>> 1) ^ (0xedb88320 & -(crc & 1));
-  }
-  return ~crc >>> 0;
 }
 
 describe('openImageFolder', () => {
@@ -125,16 +94,23 @@ describe('openImageFolder', () => {
 
   it('names what cannot be used, and packs the rest', async () => {
     const good = await rgb(30, 30, [1, 2, 3]).jpeg().toBuffer();
+    const noise = Uint8Array.from({ length: 64 * 64 * 3 }, (_, i) => Math.imul(i, 2654435761) >>> 24);
+    const long = await sharp(noise, { raw: { width: 64, height: 64, channels: 3 } })
+      .jpeg()
+      .toBuffer();
+    // Four million pixels in a few kilobytes.
+    const bomb = await rgb(2000, 2000, [0, 0, 0]).png({ compressionLevel: 9 }).toBuffer();
+    expect(bomb.length).toBeLessThan(40_000);
     const path = await make('bad', {
       'a.jpg': good,
-      'b-torn.jpg': good.subarray(0, good.length - 40),
+      'b-torn.jpg': long.subarray(0, long.length / 2),
       'c-text.png': 'this is no image',
       'd-empty.png': '',
-      'e-bomb.png': pngBomb(20_000, 20_000),
-      'f-large.png': new Uint8Array(5000),
+      'e-bomb.png': bomb,
+      'f-large.png': new Uint8Array(50_000),
       'g.jpg': good,
     });
-    const all = await items(path, { maxFileBytes: 4000, maxPixels: 1_000_000 });
+    const all = await items(path, { maxFileBytes: 40_000, maxPixels: 1_000_000 });
     expect(all.map(({ kind, name }) => `${kind} ${name}`)).toEqual([
       'image a.jpg',
       'bad b-torn.jpg',
@@ -147,7 +123,7 @@ describe('openImageFolder', () => {
     for (const item of all) if (item.kind === 'bad') expect(item.reason.length).toBeGreaterThan(5);
     const { manifest } = await packDataset(
       new MemoryStore(),
-      { train: await openImageFolder(path, { maxFileBytes: 4000, maxPixels: 1_000_000 }) },
+      { train: await openImageFolder(path, { maxFileBytes: 40_000, maxPixels: 1_000_000 }) },
       {
         name: 'folder',
         preprocessing: { method: 'pillow-bilinear', size: 8 },

@@ -41,15 +41,21 @@ beforeEach(async () => {
   ({ store, manifest } = await packNumbered(127, 10)); // 13 shards, 10 steps an epoch
   folder = await mkdtemp(join(tmpdir(), 'thaw-cache-'));
 });
-afterEach(() => rm(folder, { recursive: true }));
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((shards) => shards.close()));
+  await rm(folder, { recursive: true });
+});
 
 const leases = (lanes: readonly number[], { fromStep = 0, generation = 1, epochsAhead = 1 } = {}) =>
   leasesFor({ manifest, order, lanes, fromStep, generation, epochsAhead });
-const open = (options: Partial<LeasedShardsOptions> = {}) =>
-  new LeasedShards({ store, manifest, seed: order.seed, microBatch: order.microBatch, ...options });
+const opened: LeasedShards[] = [];
+const open = (options: Partial<LeasedShardsOptions> = {}) => {
+  const shards = new LeasedShards({ store, manifest, seed: order.seed, microBatch: order.microBatch, ...options });
+  opened.push(shards);
+  return shards;
+};
 const numbersOf = (images: Uint8Array): number[] =>
   Array.from({ length: images.length / 4 }, (_, row) => numberOf(images, row));
-const settled = () => new Promise((resolve) => setTimeout(resolve, 20));
 const shardOf = (lane: number, step: number) =>
   manifest.splits.train.shards[
     readsOf(planEpoch({ ...trainSchedule(manifest, order), epoch: 0 }), 3, lane, step)[0]!.shard
@@ -88,7 +94,7 @@ describe('LeasedShards', () => {
     const shards = open({ store: denying.store });
     shards.grant(1, held);
     for (let step = 0; step < 10; step++) await shards.read(1, step);
-    await settled();
+    await shards.idle();
     expect(denying.asked.filter((key) => !denying.allowed.has(key))).toEqual([]);
     expect(new Set(denying.asked).size).toBe(denying.asked.length);
   });
@@ -144,13 +150,14 @@ describe('LeasedShards', () => {
   it('refuses a shard that is missing or does not match, and reads it once it is repaired', async () => {
     const { key } = shardOf(0, 0);
     const { bytes } = (await store.get(key))!;
-    const shards = open();
+    const shards = open({ cache: await ShardCache.open({ folder, maxBytes: 1e6 }) });
     shards.grant(1, leases([0]));
     await store.put(
       key,
       bytes.map((byte, i) => (i === bytes.length - 1 ? byte ^ 1 : byte)),
     );
     await expect(shards.read(0, 0)).rejects.toThrow(coded('THAW_DATA_CORRUPT'));
+    expect(await readdir(folder)).toEqual([]); // nothing unverified is kept
     await store.delete(key);
     await expect(shards.read(0, 0)).rejects.toThrow(coded('THAW_DATA_CORRUPT'));
     await store.put(key, bytes);
@@ -163,14 +170,27 @@ describe('LeasedShards', () => {
     const shards = open({ store: denying.store });
     shards.grant(1, leases([2]));
     const { reads } = await shards.read(2, 0);
-    await settled();
+    await shards.idle();
     const next = leases([2])[0]!.reads.find(({ shard }) => !reads.some((read) => read.shard === shard))!;
     expect(denying.asked).toContain(next.shard);
     // The epoch's last read looks into the next epoch's lease.
     denying.asked.length = 0;
     await shards.read(2, 9);
-    await settled();
+    await shards.idle();
     expect(denying.asked).toContain(leases([2])[1]!.reads[0]!.shard);
+  });
+
+  it('reads nothing ahead once it is closed', async () => {
+    const denying = new DenyingStore(store);
+    for (const { key } of manifest.splits.train.shards) denying.allowed.add(key);
+    const shards = open({ store: denying.store });
+    shards.grant(1, leases([2]));
+    await shards.read(2, 0);
+    await shards.close();
+    denying.asked.length = 0;
+    const { reads } = await shards.read(2, 0);
+    await shards.idle();
+    expect(denying.asked).toEqual(reads.map(({ shard }) => shard));
   });
 
   it('keeps little in memory and goes to the disk cache instead of the store', async () => {
@@ -182,7 +202,7 @@ describe('LeasedShards', () => {
     const read: number[][] = [];
     for (let step = 0; step < 30; step++)
       for (let lane = 0; lane < 4; lane++) read.push(numbersOf((await shards.read(lane, step)).images));
-    await settled();
+    await shards.idle();
     const perShard = new Map<string, number>();
     for (const key of denying.asked) perShard.set(key, (perShard.get(key) ?? 0) + 1);
     expect([...perShard.values()].every((times) => times === 1)).toBe(true);

@@ -52,6 +52,9 @@ export class LeasedShards {
   /** Decoded shards by key, least recently used first. */
   readonly #open = new Map<string, Promise<OpenShard>>();
   readonly #openBytes = new Map<string, number>();
+  /** Fetches under way, read-ahead included. */
+  readonly #fetching = new Set<Promise<OpenShard>>();
+  #closed = false;
 
   constructor(options: LeasedShardsOptions) {
     this.#options = options;
@@ -117,6 +120,19 @@ export class LeasedShards {
     return labelled ? { ...batch, labels } : batch;
   }
 
+  /** Resolves when no fetch is under way, failed ones included. */
+  async idle(): Promise<void> {
+    while (this.#fetching.size > 0) await Promise.allSettled(this.#fetching);
+  }
+
+  /** Begins no more reading ahead, waits for what is under way and frees the memory. Later reads open what they need. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.idle();
+    this.#open.clear();
+    this.#openBytes.clear();
+  }
+
   #orderOf(shard: OpenShard, epoch: number): Uint32Array {
     if (shard.order?.epoch !== epoch)
       shard.order = { epoch, rows: sampleOrder(this.#options.seed, epoch, shard.index, shard.content.count) };
@@ -125,7 +141,7 @@ export class LeasedShards {
 
   #readAhead(lane: number, step: number, reads: readonly LeaseRead[]): void {
     const next = this.#book.nextShard(lane, step, new Set(reads.map((read) => read.shard)));
-    if (next === undefined || this.#open.has(next.shard)) return;
+    if (this.#closed || next === undefined || this.#open.has(next.shard)) return;
     this.#openShard(next).catch((err: unknown) =>
       this.#logger.warn('A shard could not be read ahead', { shard: next.shard, err }),
     );
@@ -153,12 +169,17 @@ export class LeasedShards {
     }
     const opening = this.#fetch(read, known);
     this.#open.set(read.shard, opening);
+    this.#fetching.add(opening);
     opening.then(
       ({ content }) => {
+        this.#fetching.delete(opening);
         this.#openBytes.set(read.shard, content.images.byteLength);
         this.#evict();
       },
-      () => this.#open.delete(read.shard), // the next read tries again
+      () => {
+        this.#fetching.delete(opening);
+        this.#open.delete(read.shard); // the next read tries again
+      },
     );
     return opening;
   }
