@@ -1,7 +1,6 @@
 /** The sampler's configuration: one strict schema; every field can be set as `THAW_<FIELD>` in the environment. */
-import { NameSchema } from '@thaw/shared/protocol';
+import { channelNames, NameSchema } from '@thaw/shared/protocol';
 import { z } from 'zod';
-import { channelNames } from './jobs/index.js';
 
 export const SamplerConfigSchema = z.strictObject({
   /** Object store: `file:///folder` or `s3://bucket/prefix?region=...`. */

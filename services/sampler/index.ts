@@ -1,6 +1,6 @@
 /** The sampler: configuration and the words that the command line and tests share with it. */
 export { SamplerConfigSchema } from './config.js';
 export type { SamplerConfig } from './config.js';
-export { channelNames, JobRequestSchema, JobStatusSchema } from './jobs/index.js';
+export { JobRequestSchema, JobStatusSchema } from './jobs/index.js';
 export type { ChannelName, JobRequest, JobStatus } from './jobs/index.js';
 export { evaluationKey, evaluationPictureKey } from './evaluation/index.js';

@@ -1,5 +1,5 @@
 /** Jobs: what clients ask for, what that becomes, where it is kept, what they are told. */
-export { channelNames, JobRequestSchema, parseChannel, parseJobRequest } from './request.js';
+export { JobRequestSchema, parseChannel, parseJobRequest } from './request.js';
 export type { ChannelName, JobRequest } from './request.js';
 export { dueByMs, jobSpec, testIndices, usualPatienceMs } from './spec.js';
 export type { Acceptance } from './spec.js';

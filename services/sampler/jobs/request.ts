@@ -1,9 +1,7 @@
 /** What a client may ask for: the body of `POST /v1/jobs`. */
-import { NameSchema, ThawError } from '@thaw/shared/protocol';
+import { channelNames, NameSchema, ThawError, type ChannelName } from '@thaw/shared/protocol';
 import { z } from 'zod';
 
-export const channelNames = ['latest', 'candidate', 'canary', 'stable'] as const;
-export type ChannelName = (typeof channelNames)[number];
 
 export const JobRequestSchema = z
   .strictObject({
