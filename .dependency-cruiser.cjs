@@ -1,12 +1,18 @@
 // Import directions. docs/architecture.md explains them; test/deploy/lint.test.ts shows that they bite.
 const edges = '(/io/|(^|/)main[.]ts$|[.]test[.]ts$|[.]fixture[.]ts$|^cli/|^shared/runtime/)';
 const tensorLibraries = '(node_modules/@tensorflow/|node_modules/onnxruntime|^shared/(engine|diffusion|model)/)';
-const ioModules = '^(node:)?(fs|fs/promises|net|tls|dgram|http|https|http2|child_process|worker_threads|cluster|dns|readline)$';
+const ioModules =
+  '^(node:)?(fs|fs/promises|net|tls|dgram|http|https|http2|child_process|worker_threads|cluster|dns|readline)$';
 const ioPackages = 'node_modules/(ws|fastify|@fastify|nats|@nats-io|@aws-sdk|sharp|pino|playwright-core)/';
 
 module.exports = {
   forbidden: [
-    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    {
+      name: 'no-cycles',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
     {
       name: 'coordinator-without-tensors',
       comment: 'The coordinator starts in under a second and runs where no tensor library does.',
@@ -52,6 +58,9 @@ module.exports = {
     exclude: { path: '(^|/)dist/' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.test.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['thaw-source', 'import', 'node', 'default', 'types'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['thaw-source', 'import', 'node', 'default', 'types'],
+    },
   },
 };

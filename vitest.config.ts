@@ -18,8 +18,14 @@ export default defineConfig({
       { extends: true, test: { name: 'properties', include: ['test/properties/**/*.test.ts'], ...slow } },
       { extends: true, test: { name: 'simulation', include: ['test/simulation/**/*.test.ts'], ...slow } },
       { extends: true, test: { name: 'conformance', include: ['test/conformance/**/*.test.ts'], ...slow } },
-      { extends: true, test: { name: 'processes', include: ['test/processes/**/*.test.ts'], fileParallelism: false, ...slow } },
-      { extends: true, test: { name: 'browser', include: ['test/browser/**/*.test.ts'], fileParallelism: false, ...slow } },
+      {
+        extends: true,
+        test: { name: 'processes', include: ['test/processes/**/*.test.ts'], fileParallelism: false, ...slow },
+      },
+      {
+        extends: true,
+        test: { name: 'browser', include: ['test/browser/**/*.test.ts'], fileParallelism: false, ...slow },
+      },
       { extends: true, test: { name: 'deploy', include: ['test/deploy/**/*.test.ts'], ...slow } },
     ],
   },

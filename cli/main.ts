@@ -4,7 +4,15 @@ import { createRun, openStore } from '@thaw/shared/storage';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { defaultClusterDir, requireCluster } from './cluster/cluster-file.js';
 import { storeUrlOf } from './cluster/local-cluster.js';
-import { auditAt, auditLog, auditVerify, checkpointTable, listCheckpointsOf, promoteTo, rollBack } from './commands/channels.js';
+import {
+  auditAt,
+  auditLog,
+  auditVerify,
+  checkpointTable,
+  listCheckpointsOf,
+  promoteTo,
+  rollBack,
+} from './commands/channels.js';
 import { demoShardBytes, inspectCommand, packCommand, verifyCommand } from './commands/data.js';
 import { diagnose, diagnosisText } from './commands/doctor.js';
 import { exportWeights } from './commands/export.js';
@@ -13,11 +21,14 @@ import { drawSamples, restoreImage } from './commands/sample.js';
 import { up } from './commands/up.js';
 import { exitCodes, printError, printResult } from './terminal/output.js';
 
-const wholeNumber = (least: number) => (text: string): number => {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isSafeInteger(value) || value < least) throw new InvalidArgumentError(`It must be a whole number from ${least} on.`);
-  return value;
-};
+const wholeNumber =
+  (least: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isSafeInteger(value) || value < least)
+      throw new InvalidArgumentError(`It must be a whole number from ${least} on.`);
+    return value;
+  };
 const time = (text: string): number => {
   const value = Date.parse(text);
   if (Number.isNaN(value)) throw new InvalidArgumentError('It must be a time like 2026-01-31T12:00:00Z.');
@@ -29,7 +40,10 @@ const program = new Command('thaw')
   .showHelpAfterError()
   .configureHelp({ sortSubcommands: false })
   .exitOverride((error) => process.exit(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage))
-  .addHelpText('after', `\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 refused (the message says why), 4 cluster or service not reachable.`);
+  .addHelpText(
+    'after',
+    `\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 refused (the message says why), 4 cluster or service not reachable.`,
+  );
 
 /** A subcommand with the options that all have, and one way to print results and errors. */
 function command(parent: Command, usage: string, description: string, examples: readonly string[]): Command {
@@ -39,8 +53,13 @@ function command(parent: Command, usage: string, description: string, examples: 
     .option('--json', 'print the result as one line of JSON', false)
     .addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ ${example}`).join('\n')}`);
 }
-const withDir = (cmd: Command): Command => cmd.option('--dir <folder>', 'folder of the local cluster', defaultClusterDir);
-const withStore = (cmd: Command): Command => withDir(cmd).option('--store <url>', 'object store (file:///folder or s3://bucket/prefix); that of --dir unless given');
+const withDir = (cmd: Command): Command =>
+  cmd.option('--dir <folder>', 'folder of the local cluster', defaultClusterDir);
+const withStore = (cmd: Command): Command =>
+  withDir(cmd).option(
+    '--store <url>',
+    'object store (file:///folder or s3://bucket/prefix); that of --dir unless given',
+  );
 
 interface Common {
   json: boolean;
@@ -57,7 +76,13 @@ async function attempt(options: { json: boolean }, work: () => Promise<void>): P
   }
 }
 
-withDir(command(program, 'up', 'Start a local cluster: pack MNIST, train, promote, sample; resumes where it stopped.', ['thaw up', 'thaw up --trainers 3 --steps 500', 'thaw up --steps 200 --exit --json']))
+withDir(
+  command(program, 'up', 'Start a local cluster: pack MNIST, train, promote, sample; resumes where it stopped.', [
+    'thaw up',
+    'thaw up --trainers 3 --steps 500',
+    'thaw up --steps 200 --exit --json',
+  ]),
+)
   .option('--config <file>', 'run file (YAML); the MNIST demonstration unless given')
   .option('--trainers <n>', 'trainer processes', wholeNumber(0), 2)
   .option('--samplers <n>', 'sampler processes', wholeNumber(0), 1)
@@ -65,12 +90,18 @@ withDir(command(program, 'up', 'Start a local cluster: pack MNIST, train, promot
   .option('--seed <n>', 'seed of the run', wholeNumber(0))
   .option('--port <n>', 'port of the page; 0 takes a free one', wholeNumber(0), 0)
   .option('--engine <kind>', 'engine of trainers and samplers', 'auto')
-  .addOption(new Option('--broker <kind>', 'message broker').choices(['auto', 'nats-server', 'embedded']).default('auto'))
+  .addOption(
+    new Option('--broker <kind>', 'message broker').choices(['auto', 'nats-server', 'embedded']).default('auto'),
+  )
   .option('--log-level <level>', 'level of the log files', 'info')
   .option('--exit', 'stop when the run is finished, and draw 16 samples', false)
   .action((options) => attempt(options, () => up(options)));
 
-withDir(command(program, 'sample', 'Degrade held-out test images, chosen by the seed, and restore them.', ['thaw sample --count 4 --seed 7 --out out/']))
+withDir(
+  command(program, 'sample', 'Degrade held-out test images, chosen by the seed, and restore them.', [
+    'thaw sample --count 4 --seed 7 --out out/',
+  ]),
+)
   .option('--count <n>', 'images', wholeNumber(1), 4)
   .option('--seed <n>', 'equal seeds give equal bytes', wholeNumber(0), 0)
   .option('--out <folder>', 'folder for the PNG files', 'out')
@@ -80,12 +111,26 @@ withDir(command(program, 'sample', 'Degrade held-out test images, chosen by the 
   .action((options) =>
     attempt(options, async () => {
       const { count, seed, out, channel, sampler, checkpoint } = options;
-      const drawn = await drawSamples(requireCluster(options.dir), { count, seed, out, channel, sampler, version: checkpoint });
+      const drawn = await drawSamples(requireCluster(options.dir), {
+        count,
+        seed,
+        out,
+        channel,
+        sampler,
+        version: checkpoint,
+      });
       printResult(drawn, options.json, () => `Step ${drawn.version}, seed ${drawn.seed}:\n${drawn.files.join('\n')}`);
     }),
   );
 
-withDir(command(program, 'restore <image>', 'Restore a degraded image; with --degrade the image is clean and degraded first.', ['thaw restore digit.png --out restored.png', 'thaw restore photo.png --degrade --out restored.png']))
+withDir(
+  command(
+    program,
+    'restore <image>',
+    'Restore a degraded image; with --degrade the image is clean and degraded first.',
+    ['thaw restore digit.png --out restored.png', 'thaw restore photo.png --degrade --out restored.png'],
+  ),
+)
   .option('--out <file>', 'PNG file to write', 'restored.png')
   .option('--channel <name>', 'channel whose checkpoint is used')
   .option('--checkpoint <step>', 'checkpoint instead of a channel', wholeNumber(0))
@@ -95,12 +140,24 @@ withDir(command(program, 'restore <image>', 'Restore a degraded image; with --de
   .action((image, options) =>
     attempt(options, async () => {
       const { out, channel, sampler, severity, degrade, checkpoint } = options;
-      const result = await restoreImage(requireCluster(options.dir), image, { out, channel, sampler, severity, degrade, version: checkpoint });
+      const result = await restoreImage(requireCluster(options.dir), image, {
+        out,
+        channel,
+        sampler,
+        severity,
+        degrade,
+        version: checkpoint,
+      });
       printResult(result, options.json, () => `Restored with step ${result.version}: ${result.file}`);
     }),
   );
 
-withDir(command(program, 'checkpoints', 'List the checkpoints of the run, their scores and their channels.', ['thaw checkpoints', 'thaw checkpoints --json'])).action((options) =>
+withDir(
+  command(program, 'checkpoints', 'List the checkpoints of the run, their scores and their channels.', [
+    'thaw checkpoints',
+    'thaw checkpoints --json',
+  ]),
+).action((options) =>
   attempt(options, async () => {
     const cluster = requireCluster(options.dir);
     const listed = await listCheckpointsOf({ url: cluster.coordinator.url, token: cluster.token });
@@ -108,64 +165,114 @@ withDir(command(program, 'checkpoints', 'List the checkpoints of the run, their 
   }),
 );
 
-withDir(command(program, 'promote <step>', 'Make a channel serve a checkpoint.', ['thaw promote 200 --channel stable']))
+withDir(command(program, 'promote', 'Make a channel serve a checkpoint.', ['thaw promote 200 --channel stable']))
+  .argument('<step>', 'step of the checkpoint', wholeNumber(0))
   .option('--channel <name>', 'channel', 'stable')
   .action((step, options) =>
     attempt(options, async () => {
       const cluster = requireCluster(options.dir);
       const target = { url: cluster.coordinator.url, token: cluster.token };
-      const moved = await promoteTo(target, options.channel, wholeNumber(0)(step), `cli:${userInfo().username}`);
-      printResult(moved, options.json, () => `${moved.channel} serves step ${moved.step} (record ${moved.seq}, ${moved.sha256}).`);
+      const moved = await promoteTo(target, options.channel, step, `cli:${userInfo().username}`);
+      printResult(
+        moved,
+        options.json,
+        () => `${moved.channel} serves step ${moved.step} (record ${moved.seq}, ${moved.sha256}).`,
+      );
     }),
   );
 
-withDir(command(program, 'rollback', 'Move a channel back to what it served before.', ['thaw rollback --channel stable']))
+withDir(
+  command(program, 'rollback', 'Move a channel back to what it served before.', ['thaw rollback --channel stable']),
+)
   .option('--channel <name>', 'channel', 'stable')
   .action((options) =>
     attempt(options, async () => {
       const cluster = requireCluster(options.dir);
-      const moved = await rollBack({ url: cluster.coordinator.url, token: cluster.token }, options.channel, `cli:${userInfo().username}`);
-      printResult(moved, options.json, () => `${moved.channel} serves step ${moved.step} again (record ${moved.seq}, ${moved.sha256}).`);
+      const moved = await rollBack(
+        { url: cluster.coordinator.url, token: cluster.token },
+        options.channel,
+        `cli:${userInfo().username}`,
+      );
+      printResult(
+        moved,
+        options.json,
+        () => `${moved.channel} serves step ${moved.step} again (record ${moved.seq}, ${moved.sha256}).`,
+      );
     }),
   );
 
 const audit = program.command('audit').description('What a channel served, when, and whether its records are whole.');
-withStore(command(audit, 'verify <channel>', 'Recompute the hash chain of a channel.', ['thaw audit verify stable'])).action((channel, options) =>
+withStore(
+  command(audit, 'verify <channel>', 'Recompute the hash chain of a channel.', ['thaw audit verify stable']),
+).action((channel, options) =>
   attempt(options, async () => {
     const report = await auditVerify(storeOf(options), channel);
     printResult(report, options.json, () => JSON.stringify(report, undefined, 2));
     if (report.problems.length > 0) process.exitCode = exitCodes.failed;
   }),
 );
-withStore(command(audit, 'at <channel> <time>', 'What a channel served at a time.', ['thaw audit at stable 2026-01-31T12:00:00Z'])).action((channel, at, options) =>
-  attempt(options, async () => {
-    const record = (await auditAt(storeOf(options), channel, time(at))) ?? null;
-    printResult(record, options.json, () => (record === null ? 'Nothing had been promoted yet.' : JSON.stringify(record, undefined, 2)));
-  }),
-);
-withStore(command(audit, 'log <channel>', 'All records of a channel.', ['thaw audit log latest --json'])).action((channel, options) =>
-  attempt(options, async () => {
-    const records = await auditLog(storeOf(options), channel);
-    printResult(records, options.json, () => records.map((r) => `${r.seq}  ${new Date(r.timeMs).toISOString()}  ${r.action}  step ${r.step}  ${r.actor}`).join('\n'));
-  }),
+withStore(command(audit, 'at', 'What a channel served at a time.', ['thaw audit at stable 2026-01-31T12:00:00Z']))
+  .argument('<channel>', 'channel')
+  .argument('<time>', 'time, ISO 8601', time)
+  .action((channel, at, options) =>
+    attempt(options, async () => {
+      const record = (await auditAt(storeOf(options), channel, at)) ?? null;
+      printResult(record, options.json, () =>
+        record === null ? 'Nothing had been promoted yet.' : JSON.stringify(record, undefined, 2),
+      );
+    }),
+  );
+withStore(command(audit, 'log <channel>', 'All records of a channel.', ['thaw audit log latest --json'])).action(
+  (channel, options) =>
+    attempt(options, async () => {
+      const records = await auditLog(storeOf(options), channel);
+      printResult(records, options.json, () =>
+        records
+          .map((r) => `${r.seq}  ${new Date(r.timeMs).toISOString()}  ${r.action}  step ${r.step}  ${r.actor}`)
+          .join('\n'),
+      );
+    }),
 );
 
-withStore(command(program, 'export', 'Write weights as safetensors with the official parameter names.', ['thaw export --run mnist-demo --out weights.safetensors']))
+withStore(
+  command(program, 'export', 'Write weights as safetensors with the official parameter names.', [
+    'thaw export --run mnist-demo --out weights.safetensors',
+  ]),
+)
   .requiredOption('--run <name>', 'run')
   .option('--checkpoint <step>', 'the newest unless given', wholeNumber(0))
   .option('--ema', 'the moving average instead of the weights', false)
   .option('--out <file>', 'file to write', 'weights.safetensors')
   .action((options) =>
     attempt(options, async () => {
-      const exported = await exportWeights({ storeUrl: storeOf(options), run: options.run, step: options.checkpoint, group: options.ema ? 'ema' : 'weights', out: options.out });
-      printResult(exported, options.json, () => `${exported.file}: ${exported.tensors} tensors of step ${exported.step}, SHA-256 ${exported.sha256}`);
+      const exported = await exportWeights({
+        storeUrl: storeOf(options),
+        run: options.run,
+        step: options.checkpoint,
+        group: options.ema ? 'ema' : 'weights',
+        out: options.out,
+      });
+      printResult(
+        exported,
+        options.json,
+        () => `${exported.file}: ${exported.tensors} tensors of step ${exported.step}, SHA-256 ${exported.sha256}`,
+      );
     }),
   );
 
 const data = program.command('data').description('Data sets: packed once into shards, read by lease.');
-withStore(command(data, 'pack <source>', 'Pack `mnist`, a folder of images, or an IDX file into shards.', ['thaw data pack mnist --name mnist --method pad --size 32', 'thaw data pack faces/ --name celeba --method pillow-bilinear --size 143 --store s3://bucket/thaw']))
+withStore(
+  command(data, 'pack <source>', 'Pack `mnist`, a folder of images, or an IDX file into shards.', [
+    'thaw data pack mnist --name mnist --method pad --size 32',
+    'thaw data pack faces/ --name celeba --method pillow-bilinear --size 143 --store s3://bucket/thaw',
+  ]),
+)
   .requiredOption('--name <name>', 'name of the data set')
-  .addOption(new Option('--method <method>', 'how images get their stored size').choices(['none', 'pad', 'pillow-bilinear', 'pillow-bilinear-crop']).default('none'))
+  .addOption(
+    new Option('--method <method>', 'how images get their stored size')
+      .choices(['none', 'pad', 'pillow-bilinear', 'pillow-bilinear-crop'])
+      .default('none'),
+  )
   .option('--size <pixels>', 'stored edge', wholeNumber(1))
   .option('--channels <n>', '1 or 3; as the source unless given', wholeNumber(1))
   .option('--test <source>', 'folder or IDX file of the test split')
@@ -179,13 +286,16 @@ withStore(command(data, 'pack <source>', 'Pack `mnist`, a folder of images, or a
       printResult(result, options.json, () => JSON.stringify(result, undefined, 2));
     }),
   );
-withStore(command(data, 'inspect <name>', 'What a data set holds.', ['thaw data inspect mnist'])).action((name, options) =>
-  attempt(options, async () => {
-    const result = await inspectCommand(storeOf(options), name);
-    printResult(result, options.json, () => JSON.stringify(result, undefined, 2));
-  }),
+withStore(command(data, 'inspect <name>', 'What a data set holds.', ['thaw data inspect mnist'])).action(
+  (name, options) =>
+    attempt(options, async () => {
+      const result = await inspectCommand(storeOf(options), name);
+      printResult(result, options.json, () => JSON.stringify(result, undefined, 2));
+    }),
 );
-withStore(command(data, 'verify <name>', 'Read every shard and check every digest.', ['thaw data verify mnist'])).action((name, options) =>
+withStore(
+  command(data, 'verify <name>', 'Read every shard and check every digest.', ['thaw data verify mnist']),
+).action((name, options) =>
   attempt(options, async () => {
     const result = await verifyCommand(storeOf(options), name);
     printResult(result, options.json, () => JSON.stringify(result, undefined, 2));
@@ -193,17 +303,30 @@ withStore(command(data, 'verify <name>', 'Read every shard and check every diges
 );
 
 const run = program.command('run').description('Runs in an object store.');
-withStore(command(run, 'create <file>', 'Store a run file; coordinators and trainers find it by its name.', ['thaw run create examples/celeba-blur.yaml --store s3://bucket/thaw']))
+withStore(
+  command(run, 'create <file>', 'Store a run file; coordinators and trainers find it by its name.', [
+    'thaw run create examples/celeba-blur.yaml --store s3://bucket/thaw',
+  ]),
+)
   .option('--steps <n>', 'optimizer steps after which the run is complete; may be raised later', wholeNumber(1))
   .option('--seed <n>', 'seed of the run', wholeNumber(0))
   .action((file, options) =>
     attempt(options, async () => {
-      const stored = await createRun(await openStore(storeOf(options)), readRunFile(file, { seed: options.seed, steps: options.steps }));
-      printResult({ run: stored.config.name, steps: stored.targetSteps, configSha256: stored.configSha256 }, options.json, () => `Stored run ${stored.config.name}, ${stored.targetSteps} steps.`);
+      const stored = await createRun(
+        await openStore(storeOf(options)),
+        readRunFile(file, { seed: options.seed, steps: options.steps }),
+      );
+      printResult(
+        { run: stored.config.name, steps: stored.targetSteps, configSha256: stored.configSha256 },
+        options.json,
+        () => `Stored run ${stored.config.name}, ${stored.targetSteps} steps.`,
+      );
     }),
   );
 
-withDir(command(program, 'doctor', 'What this machine has, what is missing, and why.', ['thaw doctor', 'thaw doctor --json'])).action((options) =>
+withDir(
+  command(program, 'doctor', 'What this machine has, what is missing, and why.', ['thaw doctor', 'thaw doctor --json']),
+).action((options) =>
   attempt(options, async () => {
     const diagnosis = await diagnose(options.dir);
     printResult(diagnosis, options.json, () => diagnosisText(diagnosis));

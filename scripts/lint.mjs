@@ -8,7 +8,17 @@ const folder = process.argv[2] ?? root;
 const steps = [
   ['format', [bin('prettier', 'bin', 'prettier.cjs'), '--check', '--log-level=warn', '.']],
   ['eslint', [bin('eslint', 'bin', 'eslint.js'), '--max-warnings=0', '.']],
-  ['imports', [bin('dependency-cruiser', 'bin', 'dependency-cruise.mjs'), '--config', '.dependency-cruiser.cjs', 'shared', 'services', 'cli']],
+  [
+    'imports',
+    [
+      bin('dependency-cruiser', 'bin', 'dependency-cruise.mjs'),
+      '--config',
+      '.dependency-cruiser.cjs',
+      'shared',
+      'services',
+      'cli',
+    ],
+  ],
 ];
 let failed = false;
 for (const [name, args] of steps) {

@@ -22,7 +22,9 @@ export function must(command, args, options = {}) {
 function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major < 20 || (major === 20 && minor < 19)) {
-    console.error(`Thaw needs Node.js 20.19 or newer; this is ${process.versions.node}. Install a newer Node.js and try again.`);
+    console.error(
+      `Thaw needs Node.js 20.19 or newer; this is ${process.versions.node}. Install a newer Node.js and try again.`,
+    );
     process.exit(1);
   }
 }
@@ -30,7 +32,9 @@ function checkNode() {
 /** `npm ci` when node_modules is absent or was made from another lock file. Output goes to stderr: stdout belongs to the caller. */
 export function ensureInstalled() {
   checkNode();
-  const lock = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  const lock = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === lock) return;
   console.error('Installing packages (npm ci) ...');
   must('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { stdio: ['ignore', 2, 2] });

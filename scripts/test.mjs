@@ -18,7 +18,14 @@ const folder = mkdtempSync(join(tmpdir(), 'thaw-test-'));
 const report = join(folder, 'report.json');
 const vitest = spawnSync(
   process.execPath,
-  [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...args],
+  [
+    join(root, 'node_modules', 'vitest', 'vitest.mjs'),
+    'run',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+    ...args,
+  ],
   { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] },
 );
 let passed = 0;

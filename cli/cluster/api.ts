@@ -27,7 +27,9 @@ async function send(target: ApiTarget, path: string, call: ApiCall): Promise<Res
       signal: AbortSignal.timeout(call.timeoutMs ?? 30_000),
     });
   } catch (cause) {
-    throw new ThawError('THAW_SERVICE_UNREACHABLE', `${target.url} does not answer (${(cause as Error).message}).`, { cause });
+    throw new ThawError('THAW_SERVICE_UNREACHABLE', `${target.url} does not answer (${(cause as Error).message}).`, {
+      cause,
+    });
   }
   if (!response.ok) throw await toError(target, response);
   return response;
@@ -36,7 +38,12 @@ async function send(target: ApiTarget, path: string, call: ApiCall): Promise<Res
 async function toError(target: ApiTarget, response: Response): Promise<ThawError> {
   const text = await response.text();
   try {
-    const body = JSON.parse(text) as { code?: string; message?: string; cure?: string; details?: Record<string, unknown> };
+    const body = JSON.parse(text) as {
+      code?: string;
+      message?: string;
+      cure?: string;
+      details?: Record<string, unknown>;
+    };
     if (typeof body.code === 'string' && body.code in errorRegistry)
       return new ThawError(body.code as ErrorCode, body.message ?? text, { cure: body.cure, details: body.details });
   } catch {

@@ -25,7 +25,9 @@ export interface Child {
 
 const inherited = (): Record<string, string> =>
   Object.fromEntries(
-    Object.entries(process.env).filter((pair): pair is [string, string] => pair[1] !== undefined && !pair[0].startsWith('THAW_')),
+    Object.entries(process.env).filter(
+      (pair): pair is [string, string] => pair[1] !== undefined && !pair[0].startsWith('THAW_'),
+    ),
   );
 
 /** The object of a line `{"listening": ...}`; any other line belongs to the log. */

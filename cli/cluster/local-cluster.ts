@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { ThawError } from '@thaw/shared/protocol';
 import { startBroker } from '@thaw/shared/transport';
 import { startChild, type Child } from './children.js';
+import { RestartBackoff } from './restart-backoff.js';
 import { readClusterFile, removeClusterFile, writeClusterFile, type ClusterFile } from './cluster-file.js';
 
 export interface LocalClusterOptions {
@@ -37,7 +38,10 @@ const entryOf = (service: 'coordinator' | 'trainer' | 'sampler'): string =>
 export function assertFolderFree(dir: string): void {
   const running = readClusterFile(dir);
   if (running !== undefined)
-    throw new ThawError('THAW_DIR_BUSY', `A local cluster (process ${running.pid}) already runs on ${resolve(dir)}: ${running.coordinator.url}`);
+    throw new ThawError(
+      'THAW_DIR_BUSY',
+      `A local cluster (process ${running.pid}) already runs on ${resolve(dir)}: ${running.coordinator.url}`,
+    );
 }
 
 function externalCredentials(): { token?: string } {
@@ -68,15 +72,27 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
     THAW_LOG_LEVEL: options.logLevel,
   };
   const started: Child[] = [];
+  const restarts = new RestartBackoff();
   let stopping = false;
 
-  const start = async (name: string, service: 'coordinator' | 'trainer' | 'sampler', env: Record<string, string>): Promise<Child> => {
+  const start = async (
+    name: string,
+    service: 'coordinator' | 'trainer' | 'sampler',
+    env: Record<string, string>,
+  ): Promise<Child> => {
     const child = await startChild({ name, script: entryOf(service), env: { ...common, ...env } }, logDir);
     started.push(child);
     void child.exited.then(async ({ code, signal }) => {
       started.splice(started.indexOf(child), 1);
       if (stopping || code === 0) return;
-      options.onIncident(`${name} ended (${signal ?? `exit code ${code}`}); starting it again`);
+      const what = `${name} ended (${signal ?? `exit code ${code}`})`;
+      // Exit code 3: it was refused, and would be again.
+      if (code === 3)
+        return options.onIncident(`${what}: it was refused. Its log says why: ${join(logDir, `${name}.log`)}`);
+      const delayMs = restarts.delayMs(name, performance.now());
+      options.onIncident(`${what}; starting it again${delayMs > 0 ? ` in ${delayMs / 1000} s` : ''}`);
+      await new Promise((done) => setTimeout(done, delayMs));
+      if (stopping) return;
       try {
         await start(name, service, env);
         publish();
@@ -118,15 +134,26 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
     await start('coordinator', 'coordinator', {
       ...http,
       THAW_PORT: String(options.port),
-      ...(system?.user === undefined ? {} : { THAW_NATS_SYSTEM_USER: system.user, THAW_NATS_SYSTEM_PASSWORD: system.pass ?? '' }),
+      ...(system?.user === undefined
+        ? {}
+        : { THAW_NATS_SYSTEM_USER: system.user, THAW_NATS_SYSTEM_PASSWORD: system.pass ?? '' }),
     });
     const numbered = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
     await Promise.all([
       ...numbered(options.trainers).map((i) =>
-        start(`trainer-${i}`, 'trainer', { THAW_NAME: `trainer-${i}`, THAW_ENGINE: options.engine, THAW_CACHE_DIR: join(dir, 'cache', `trainer-${i}`) }),
+        start(`trainer-${i}`, 'trainer', {
+          THAW_NAME: `trainer-${i}`,
+          THAW_ENGINE: options.engine,
+          THAW_CACHE_DIR: join(dir, 'cache', `trainer-${i}`),
+        }),
       ),
       ...numbered(options.samplers).map((i) =>
-        start(`sampler-${i}`, 'sampler', { ...http, THAW_PORT: '0', THAW_NAME: `sampler-${i}`, THAW_ENGINE: options.engine }),
+        start(`sampler-${i}`, 'sampler', {
+          ...http,
+          THAW_PORT: '0',
+          THAW_NAME: `sampler-${i}`,
+          THAW_ENGINE: options.engine,
+        }),
       ),
     ]);
     publish();

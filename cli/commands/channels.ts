@@ -19,7 +19,9 @@ export const promoteTo = (target: ApiTarget, channel: string, step: number, acto
 export const rollBack = (target: ApiTarget, channel: string, actor: string): Promise<Moved> =>
   callJson(target, `/v1/channels/${encodeURIComponent(channel)}/rollback`, { json: { actor } });
 
-export async function listCheckpointsOf(target: ApiTarget): Promise<{ checkpoints: Status['checkpoints']; channels: Status['channels'] }> {
+export async function listCheckpointsOf(
+  target: ApiTarget,
+): Promise<{ checkpoints: Status['checkpoints']; channels: Status['channels'] }> {
   const { checkpoints, channels } = await callJson<Status>(target, '/v1/status');
   return { checkpoints, channels };
 }
@@ -34,7 +36,10 @@ export function checkpointTable({ checkpoints, channels }: Awaited<ReturnType<ty
       weightsSha256.slice(0, 16),
       ratio(l1Ratio),
       ratio(rmseRatio),
-      channels.filter((channel) => channel.step === step).map(({ name }) => name).join(', '),
+      channels
+        .filter((channel) => channel.step === step)
+        .map(({ name }) => name)
+        .join(', '),
     ]),
   ]);
 }

@@ -1,5 +1,16 @@
 /** `thaw data pack | inspect | verify`: data sets as shards in an object store. */
-import { inspectDataset, openIdx, openImageFolder, openMnist, packDataset, sliceSource, verifyDataset, type ImageSource, type PackResult, type Preprocessing } from '@thaw/shared/data';
+import {
+  inspectDataset,
+  openIdx,
+  openImageFolder,
+  openMnist,
+  packDataset,
+  sliceSource,
+  verifyDataset,
+  type ImageSource,
+  type PackResult,
+  type Preprocessing,
+} from '@thaw/shared/data';
 import { ThawError } from '@thaw/shared/protocol';
 import { openStore, type ObjectStore } from '@thaw/shared/storage';
 import { createProgress, type Progress } from '../terminal/progress.js';
@@ -35,7 +46,8 @@ async function sourcesOf(command: PackCommand): Promise<{ train: ImageSource; te
 
 export async function pack(command: PackCommand, store: ObjectStore, progress: Progress): Promise<PackResult> {
   const sources = await sourcesOf(command);
-  const limited = (source: ImageSource): ImageSource => (command.limit === undefined ? source : sliceSource(source, 0, command.limit));
+  const limited = (source: ImageSource): ImageSource =>
+    command.limit === undefined ? source : sliceSource(source, 0, command.limit);
   return packDataset(
     store,
     { train: limited(sources.train), ...(sources.test === undefined ? {} : { test: limited(sources.test) }) },
@@ -48,7 +60,11 @@ export async function pack(command: PackCommand, store: ObjectStore, progress: P
       },
       shardBytes: command.shardBytes,
       onProgress: ({ split, done, total, shards, quarantined }) =>
-        progress.update({ done, total, text: `${split}: ${done} of ${total} images, ${shards} shards${quarantined > 0 ? `, ${quarantined} bad` : ''}` }),
+        progress.update({
+          done,
+          total,
+          text: `${split}: ${done} of ${total} images, ${shards} shards${quarantined > 0 ? `, ${quarantined} bad` : ''}`,
+        }),
     },
   );
 }
@@ -56,7 +72,14 @@ export async function pack(command: PackCommand, store: ObjectStore, progress: P
 /** Packs the demonstration's MNIST at the edge that the network wants, when the store does not hold it yet. */
 export async function packMnist(store: ObjectStore, size: number, progress: Progress): Promise<void> {
   const method = size === 28 ? 'none' : size > 28 ? 'pad' : 'pillow-bilinear';
-  const command = { storeUrl: '', name: 'mnist', source: 'mnist', method, ...(size === 28 ? {} : { size }), shardBytes: demoShardBytes } as const;
+  const command = {
+    storeUrl: '',
+    name: 'mnist',
+    source: 'mnist',
+    method,
+    ...(size === 28 ? {} : { size }),
+    shardBytes: demoShardBytes,
+  } as const;
   await pack(command, store, progress);
 }
 
@@ -64,18 +87,34 @@ export async function packCommand(command: PackCommand): Promise<Record<string, 
   const progress = createProgress();
   try {
     const { manifest, alreadyPacked, resumedShards } = await pack(command, await openStore(command.storeUrl), progress);
-    const shards = Object.fromEntries(Object.entries(manifest.splits).map(([split, value]) => [split, { images: value.count, shards: value.shards.length, bad: value.quarantined }]));
-    return { name: manifest.name, imageShape: manifest.imageShape, ...shards, contentSha256: manifest.contentSha256, alreadyPacked, resumedShards };
+    const shards = Object.fromEntries(
+      Object.entries(manifest.splits).map(([split, value]) => [
+        split,
+        { images: value.count, shards: value.shards.length, bad: value.quarantined },
+      ]),
+    );
+    return {
+      name: manifest.name,
+      imageShape: manifest.imageShape,
+      ...shards,
+      contentSha256: manifest.contentSha256,
+      alreadyPacked,
+      resumedShards,
+    };
   } finally {
     progress.end();
   }
 }
 
-export const inspectCommand = async (storeUrl: string, name: string): Promise<object> => inspectDataset(await openStore(storeUrl), name);
+export const inspectCommand = async (storeUrl: string, name: string): Promise<object> =>
+  inspectDataset(await openStore(storeUrl), name);
 
 export async function verifyCommand(storeUrl: string, name: string): Promise<object> {
   const report = await verifyDataset(await openStore(storeUrl), name);
   if (!report.ok)
-    throw new ThawError('THAW_DATA_CORRUPT', `The data set "${name}" has ${report.problems.length} problem(s): ${report.problems.slice(0, 5).join('; ')}`);
+    throw new ThawError(
+      'THAW_DATA_CORRUPT',
+      `The data set "${name}" has ${report.problems.length} problem(s): ${report.problems.slice(0, 5).join('; ')}`,
+    );
   return report;
 }

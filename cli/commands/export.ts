@@ -1,7 +1,15 @@
 /** `thaw export`: a checkpoint's weights as plain safetensors with the official parameter names. */
 import { writeFileSync } from 'node:fs';
 import { ThawError } from '@thaw/shared/protocol';
-import { encodeSafetensors, loadGroup, newestCheckpoint, openStore, readManifest, weightsSha256, type Tensor } from '@thaw/shared/storage';
+import {
+  encodeSafetensors,
+  loadGroup,
+  newestCheckpoint,
+  openStore,
+  readManifest,
+  weightsSha256,
+  type Tensor,
+} from '@thaw/shared/storage';
 
 export interface ExportOptions {
   readonly storeUrl: string;
@@ -30,7 +38,8 @@ export async function exportWeights({ storeUrl, run, step, group, out }: ExportO
   const tensors = await loadGroup(store, stored.manifest, group);
   const floats = Object.fromEntries(
     Object.entries(tensors).map(([name, tensor]) => {
-      if (tensor.dtype !== 'F32') throw new ThawError('THAW_CHECKPOINT_INVALID', `The tensor ${group}/${name} is not F32.`);
+      if (tensor.dtype !== 'F32')
+        throw new ThawError('THAW_CHECKPOINT_INVALID', `The tensor ${group}/${name} is not F32.`);
       return [name, tensor];
     }),
   ) as Record<string, Tensor & { data: Float32Array }>;

@@ -26,7 +26,9 @@ export function readRunFile(path: string, overrides: RunOverrides = {}): RunConf
   try {
     value = parse(readFileSync(path, 'utf8'));
   } catch (cause) {
-    throw new ThawError('THAW_CONFIG_INVALID', `The run file ${path} cannot be read: ${(cause as Error).message}`, { cause });
+    throw new ThawError('THAW_CONFIG_INVALID', `The run file ${path} cannot be read: ${(cause as Error).message}`, {
+      cause,
+    });
   }
   if (typeof value !== 'object' || value === null)
     throw new ThawError('THAW_CONFIG_INVALID', `The run file ${path} is not a YAML mapping.`);
@@ -34,7 +36,10 @@ export function readRunFile(path: string, overrides: RunOverrides = {}): RunConf
   const parsed = RunConfigSchema.safeParse({ ...value, ...given });
   if (!parsed.success) {
     const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || '(file)'}: ${issue.message}`);
-    throw new ThawError('THAW_CONFIG_INVALID', `The run file ${path} has ${problems.length} problem(s): ${problems.join('; ')}.`);
+    throw new ThawError(
+      'THAW_CONFIG_INVALID',
+      `The run file ${path} has ${problems.length} problem(s): ${problems.join('; ')}.`,
+    );
   }
   return parsed.data;
 }

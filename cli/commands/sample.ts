@@ -24,19 +24,28 @@ export interface Drawn {
   readonly files: string[];
 }
 
-const samplersOf = (cluster: Pick<ClusterFile, 'samplers' | 'token'>): ApiTarget[] => cluster.samplers.map(({ url }) => ({ url, token: cluster.token }));
+const samplersOf = (cluster: Pick<ClusterFile, 'samplers' | 'token'>): ApiTarget[] =>
+  cluster.samplers.map(({ url }) => ({ url, token: cluster.token }));
 
 async function finishJob(targets: readonly ApiTarget[], request: Record<string, unknown>): Promise<JobStatus> {
   let status = await anyOf(targets, (target) => callJson<JobStatus>(target, '/v1/jobs', { json: request }));
   while (status.state === 'running')
-    status = await anyOf(targets, (target) => callJson<JobStatus>(target, `/v1/jobs/${status.id}?waitMs=10000`, { timeoutMs: 30_000 }));
+    status = await anyOf(targets, (target) =>
+      callJson<JobStatus>(target, `/v1/jobs/${status.id}?waitMs=10000`, { timeoutMs: 30_000 }),
+    );
   if (status.state !== 'done')
-    throw new ThawError('THAW_JOB_NOT_DONE', `The job ${status.id} is ${status.state}: ${status.message ?? 'no reason was given'}`);
+    throw new ThawError(
+      'THAW_JOB_NOT_DONE',
+      `The job ${status.id} is ${status.state}: ${status.message ?? 'no reason was given'}`,
+    );
   return status;
 }
 
 /** Degrades held-out test images chosen by the seed, restores them, and writes `sample-<n>.png` into a folder. */
-export async function drawSamples(cluster: Pick<ClusterFile, 'samplers' | 'token'>, options: SampleOptions): Promise<Drawn> {
+export async function drawSamples(
+  cluster: Pick<ClusterFile, 'samplers' | 'token'>,
+  options: SampleOptions,
+): Promise<Drawn> {
   const { out, ...request } = options;
   const targets = samplersOf(cluster);
   const status = await finishJob(targets, { mode: 'sample', ...defined(request) });
@@ -48,7 +57,14 @@ export async function drawSamples(cluster: Pick<ClusterFile, 'samplers' | 'token
     writeFileSync(file, await anyOf(targets, (target) => callBytes(target, `/v1/jobs/${status.id}/images/${row}.png`)));
     files.push(file);
   }
-  return { job: status.id, run: status.run, version: status.version, seed: status.seed, testIndices: status.rows.map(({ testIndex }) => testIndex), files };
+  return {
+    job: status.id,
+    run: status.run,
+    version: status.version,
+    seed: status.seed,
+    testIndices: status.rows.map(({ testIndex }) => testIndex),
+    files,
+  };
 }
 
 export interface RestoreOptions {
@@ -61,13 +77,19 @@ export interface RestoreOptions {
 }
 
 /** Restores one image file; with `degrade` the file is a clean image and is degraded first. */
-export async function restoreImage(cluster: Pick<ClusterFile, 'samplers' | 'token'>, file: string, options: RestoreOptions): Promise<{ job: string; version: number; file: string }> {
+export async function restoreImage(
+  cluster: Pick<ClusterFile, 'samplers' | 'token'>,
+  file: string,
+  options: RestoreOptions,
+): Promise<{ job: string; version: number; file: string }> {
   const { out, ...request } = options;
   let image: Buffer;
   try {
     image = readFileSync(file);
   } catch (cause) {
-    throw new ThawError('THAW_IMAGE_INVALID', `The file ${file} cannot be read: ${(cause as Error).message}`, { cause });
+    throw new ThawError('THAW_IMAGE_INVALID', `The file ${file} cannot be read: ${(cause as Error).message}`, {
+      cause,
+    });
   }
   const targets = samplersOf(cluster);
   const status = await finishJob(targets, { mode: 'restore', image: image.toString('base64'), ...defined(request) });
@@ -76,4 +98,5 @@ export async function restoreImage(cluster: Pick<ClusterFile, 'samplers' | 'toke
   return { job: status.id, version: status.version, file: resolve(out) };
 }
 
-const defined = (fields: object): Record<string, unknown> => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+const defined = (fields: object): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));

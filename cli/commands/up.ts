@@ -49,11 +49,15 @@ function progressText(status: Status): string {
 }
 
 /** Follows the run until it is finished and its last checkpoint evaluated, or until `stopped` resolves. */
-async function follow(target: ApiTarget, progress: Progress, isStopped: () => boolean): Promise<Status | undefined> {
+async function follow(
+  targetOf: () => ApiTarget,
+  progress: Progress,
+  isStopped: () => boolean,
+): Promise<Status | undefined> {
   let evaluated = -1;
   while (!isStopped()) {
     await sleep(500);
-    const status = await callJson<Status>(target, '/v1/status').catch(() => undefined);
+    const status = await callJson<Status>(targetOf(), '/v1/status').catch(() => undefined);
     if (status === undefined) continue;
     progress.update({ done: status.step, total: status.steps, text: progressText(status) });
     const { evaluation } = status;
@@ -72,6 +76,14 @@ async function follow(target: ApiTarget, progress: Progress, isStopped: () => bo
 }
 
 export async function up(options: UpOptions): Promise<void> {
+  if (options.exit && options.samplers === 0)
+    throw new ThawError(
+      'THAW_CONFIG_INVALID',
+      '--exit evaluates the last checkpoint and draws samples; --samplers 0 leaves nobody to do it.',
+      {
+        cure: 'Give --samplers 1 or more, or leave --exit out.',
+      },
+    );
   assertFolderFree(options.dir);
   const dir = resolve(options.dir);
   const run = readRunFile(options.config ?? demoRunFile(), { seed: options.seed, steps: options.steps });
@@ -86,14 +98,23 @@ export async function up(options: UpOptions): Promise<void> {
   try {
     const { file } = cluster;
     progress.say(`Broker: ${file.broker.kind} ${file.broker.version}. Logs: ${join(dir, 'logs')}`);
-    progress.say(`\n  Thaw is running: ${file.coordinator.url}/?token=${file.token}\n\n  Ctrl-C stops it; the same command goes on where it stopped.\n`);
-    const target = { url: file.coordinator.url, token: file.token };
+    progress.say(
+      `\n  Thaw is running: ${file.coordinator.url}/?token=${file.token}\n\n  Ctrl-C stops it; the same command goes on where it stopped.\n`,
+    );
+    // Asked for anew each time: a coordinator that was started again has another address.
+    const target = (): ApiTarget => ({ url: cluster.file.coordinator.url, token: cluster.file.token });
     const finished = await Promise.race([follow(target, progress, () => stopped), signal.then(() => undefined)]);
     progress.end();
     if (finished !== undefined && options.exit) {
-      printResult(await summary(finished, cluster.file, options, dir), options.json, () => `Finished ${finished.step} steps.`);
+      printResult(
+        await summary(finished, cluster.file, options, dir),
+        options.json,
+        () => `Finished ${finished.step} steps.`,
+      );
     } else if (finished !== undefined) {
-      progress.say(`The run is finished at step ${finished.step}; the page and the samplers stay up. Ctrl-C stops them.`);
+      progress.say(
+        `The run is finished at step ${finished.step}; the page and the samplers stay up. Ctrl-C stops them.`,
+      );
       await signal;
     }
   } finally {
@@ -104,7 +125,12 @@ export async function up(options: UpOptions): Promise<void> {
   }
 }
 
-async function summary(status: Status, file: Parameters<typeof drawSamples>[0], options: UpOptions, dir: string): Promise<Record<string, unknown>> {
+async function summary(
+  status: Status,
+  file: Parameters<typeof drawSamples>[0],
+  options: UpOptions,
+  dir: string,
+): Promise<Record<string, unknown>> {
   const samples = await drawSamples(file, { count: 16, seed: options.seed ?? 0, out: join(dir, 'samples') });
   const checkpoint = status.checkpoints.find(({ step }) => step === status.step);
   const { l1 } = status.evaluation!;

@@ -13,7 +13,8 @@ export function printError(error: unknown, asJson: boolean): number {
   if (error instanceof ThawError) {
     if (asJson) process.stdout.write(JSON.stringify({ error: error.toBody() }) + '\n');
     process.stderr.write(`${error.code}: ${error.message}\n  ${error.cure}\n`);
-    if (error.code === 'THAW_SERVICE_UNREACHABLE' || error.code === 'THAW_CLUSTER_NOT_FOUND') return exitCodes.unreachable;
+    if (error.code === 'THAW_SERVICE_UNREACHABLE' || error.code === 'THAW_CLUSTER_NOT_FOUND')
+      return exitCodes.unreachable;
     return error.httpStatus >= 400 && error.httpStatus < 500 ? exitCodes.refused : exitCodes.failed;
   }
   process.stderr.write(`THAW_INTERNAL: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
@@ -24,5 +25,12 @@ export function printError(error: unknown, asJson: boolean): number {
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
   for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)));
-  return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i])).join('  ').trimEnd()).join('\n');
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i]))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }

@@ -1,5 +1,5 @@
 /** The coordinator's configuration: one strict schema; every field can be set as `THAW_<FIELD>` in the environment. */
-import { NameSchema } from '@thaw/shared/protocol';
+import { channelNames, NameSchema } from '@thaw/shared/protocol';
 import { z } from 'zod';
 
 export const CoordinatorConfigSchema = z.strictObject({
@@ -14,7 +14,7 @@ export const CoordinatorConfigSchema = z.strictObject({
   /** Interval of heartbeats; must be the trainers' own. All other intervals derive from it. */
   heartbeatMs: z.int().min(50).max(30_000).default(500),
   /** Channel to which every checkpoint is promoted. */
-  channel: NameSchema.default('latest'),
+  channel: z.enum(channelNames).default('latest'),
   /** Test images of an evaluation; 0 evaluates nothing. */
   evaluationImages: z.int().min(0).max(10_000).default(256),
   host: z.string().default('127.0.0.1'),

@@ -1,13 +1,55 @@
 /** The coordinator process: leads the run, or stands by; serves the page and the API. */
 import { fileURLToPath } from 'node:url';
-import { leasesFor, loadManifest, stepsPerEpoch, trainSchedule, type DatasetManifest, type SampleOrder } from '@thaw/shared/data';
-import { checkpointSliceCount, deriveTimings, laneCount, ThawError, type RunConfig } from '@thaw/shared/protocol';
-import { attachSignals, createLogger, Health, Lifecycle, loadConfig, Metrics, randomHex, startOperationsServer, systemClock, systemEntropy, watchEventLoop } from '@thaw/shared/runtime';
-import { loadRun, newestCheckpoint, openStore, recordSigner, type CheckpointRef } from '@thaw/shared/storage';
+import {
+  leasesFor,
+  loadManifest,
+  stepsPerEpoch,
+  trainSchedule,
+  type DatasetManifest,
+  type SampleOrder,
+} from '@thaw/shared/data';
+import {
+  ChannelMovedSchema,
+  checkpointSliceCount,
+  deriveTimings,
+  encodeMessage,
+  laneCount,
+  samplerSubjects,
+  ThawError,
+  type RunConfig,
+} from '@thaw/shared/protocol';
+import {
+  attachSignals,
+  createLogger,
+  Health,
+  Lifecycle,
+  loadConfig,
+  Metrics,
+  randomHex,
+  startOperationsServer,
+  systemClock,
+  systemEntropy,
+  watchEventLoop,
+} from '@thaw/shared/runtime';
+import {
+  checkStoreFitness,
+  loadRun,
+  newestCheckpoint,
+  openStore,
+  recordSigner,
+  type CheckpointRef,
+} from '@thaw/shared/storage';
 import { connectControl, watchDisconnects } from '@thaw/shared/transport';
 import { CoordinatorConfigSchema } from './config.js';
-import { channelViews, checkpointViews, commitCheckpoint, loadHistory, storedEvaluations, storeHistory } from './io/checkpoints.js';
-import { openHttpDoor, type HttpDoor } from './io/http.js';
+import {
+  channelViews,
+  checkpointViews,
+  commitCheckpoint,
+  loadHistory,
+  storedEvaluations,
+  storeHistory,
+} from './io/checkpoints.js';
+import { openHttpDoor } from './io/http.js';
 import { Promotion } from './io/promotion.js';
 import { CoordinatorShell } from './io/shell.js';
 import { Coordinator, type CoordinatorEffect, type CoordinatorOptions } from './lead/index.js';
@@ -18,7 +60,10 @@ const refreshMs = 1000;
 const broadcastMs = 250;
 
 /** Leases from a step to the end of the following epoch. */
-function leaseWindow(manifest: DatasetManifest, order: SampleOrder): Pick<CoordinatorOptions, 'leasesFor' | 'leaseHorizon'> {
+function leaseWindow(
+  manifest: DatasetManifest,
+  order: SampleOrder,
+): Pick<CoordinatorOptions, 'leasesFor' | 'leaseHorizon'> {
   const epochSteps = stepsPerEpoch(trainSchedule(manifest, order));
   const leaseHorizon = (step: number): number => (Math.floor(step / epochSteps) + 2) * epochSteps;
   return {
@@ -30,7 +75,11 @@ function leaseWindow(manifest: DatasetManifest, order: SampleOrder): Pick<Coordi
   };
 }
 
-const orderOf = (run: RunConfig): SampleOrder => ({ seed: run.seed, laneCount: laneCount(run), microBatch: run.batch.micro });
+const orderOf = (run: RunConfig): SampleOrder => ({
+  seed: run.seed,
+  laneCount: laneCount(run),
+  microBatch: run.batch.micro,
+});
 
 async function main(): Promise<void> {
   const config = loadConfig({ schema: CoordinatorConfigSchema, env: process.env });
@@ -44,14 +93,24 @@ async function main(): Promise<void> {
   const store = await openStore(config.storeUrl);
   const stored = await loadRun(store, config.run);
   const { config: run, targetSteps } = stored;
+  await checkStoreFitness(store, id);
   const manifest = await loadManifest(store, run.data.dataset);
   const order = orderOf(run);
-  const newest = await newestCheckpoint(store, run.name, (problem, step) => logger.error('A checkpoint cannot be read', { step, problem: problem.message }));
-  const parent: CheckpointRef | null = newest === undefined ? null : { run: run.name, step: newest.manifest.step, manifestSha256: newest.manifestSha256 };
+  const newest = await newestCheckpoint(store, run.name, (problem, step) =>
+    logger.error('A checkpoint cannot be read', { step, problem: problem.message }),
+  );
+  let parent: CheckpointRef | null =
+    newest === undefined ? null : { run: run.name, step: newest.manifest.step, manifestSha256: newest.manifestSha256 };
   const committedStep = newest?.manifest.step ?? null;
 
   const view = new RunView(
-    { run: run.name, steps: targetSteps, laneCount: order.laneCount, globalBatch: run.batch.global, stepsPerEpoch: stepsPerEpoch(trainSchedule(manifest, order)) },
+    {
+      run: run.name,
+      steps: targetSteps,
+      laneCount: order.laneCount,
+      globalBatch: run.batch.global,
+      stepsPerEpoch: stepsPerEpoch(trainSchedule(manifest, order)),
+    },
     await loadHistory(store, run.name, committedStep ?? 0),
   );
   view.startAt(committedStep ?? 0);
@@ -60,23 +119,38 @@ async function main(): Promise<void> {
   const metrics = new Metrics({ service: 'coordinator' });
   const health = new Health();
   lifecycle.onStop('event loop watch', watchEventLoop(health));
-  const operations = await startOperationsServer({ host: config.host, port: config.metricsPort, token: config.token, health, metrics, clock });
+  const operations = await startOperationsServer({
+    host: config.host,
+    port: config.metricsPort,
+    token: config.token,
+    health,
+    metrics,
+    clock,
+  });
   lifecycle.onStop('metrics listener', () => operations.close());
   const stepGauge = metrics.gauge('coordinator_step', { help: 'Committed optimizer steps of the run.' });
   const memberGauge = metrics.gauge('coordinator_members', { help: 'Trainers that compute lanes.' });
   const lossGauge = metrics.gauge('coordinator_loss', { help: 'Loss of the newest step.' });
 
   const credentials = { token: config.natsToken, user: config.natsUser, pass: config.natsPassword };
-  const control = await connectControl(config.natsUrl, { name: id, ...credentials, onError: (err) => logger.warn('Link error', { err }) });
+  const control = await connectControl(config.natsUrl, {
+    name: id,
+    ...credentials,
+    onError: (err) => logger.warn('Link error', { err }),
+  });
   lifecycle.onStop('control link', () => control.close());
 
-  let door: HttpDoor | undefined;
   let fresh: StepPoint[] = [];
   const refresh = async (): Promise<void> => {
     view.checkpointsListed(await checkpointViews(store, run.name));
     view.channelsListed(await channelViews(store));
   };
-  const refreshSoon = (): void => void refresh().catch((err: unknown) => logger.warn('The store could not be listed', { err }));
+  const refreshSoon = (): void =>
+    void refresh().catch((err: unknown) => logger.warn('The store could not be listed', { err }));
+  const announceMove = (channel: string): void => {
+    control.publish(samplerSubjects.channelMoved, encodeMessage(ChannelMovedSchema, { channel }));
+    refreshSoon();
+  };
   await refresh();
   const signer = config.auditKey === undefined ? undefined : recordSigner(config.auditKey);
   const promotion = new Promotion({
@@ -88,14 +162,16 @@ async function main(): Promise<void> {
     logger,
     signer,
     evaluationImages: config.evaluationImages,
-    onMoved: refreshSoon,
+    onMoved: announceMove,
     onEvaluated: (result) => view.evaluated(result),
   });
   let unsaved: StepPoint[] = [];
   const saveHistory = async (step: number): Promise<void> => {
     const points = unsaved;
     unsaved = [];
-    await storeHistory(store, run.name, step, points).catch((err: unknown) => logger.warn('The loss history could not be stored', { err }));
+    await storeHistory(store, run.name, step, points).catch((err: unknown) =>
+      logger.warn('The loss history could not be stored', { err }),
+    );
   };
   const onEffect = (effect: CoordinatorEffect): void => {
     switch (effect.kind) {
@@ -124,6 +200,7 @@ async function main(): Promise<void> {
         void saveHistory(effect.step);
         return refreshSoon();
       case 'finished':
+        view.startAt(effect.step);
         return view.ended('finished', `all ${effect.step} steps are done`);
       case 'halted':
         return view.ended('halted', effect.reason);
@@ -149,12 +226,14 @@ async function main(): Promise<void> {
     clock,
     logger,
     heartbeatMs: config.heartbeatMs,
-    commitManifest: (effect) =>
-      commitCheckpoint({ store, run: stored, dataset: { name: manifest.name, sha256: manifest.contentSha256 }, parent, clock }, effect),
+    commitManifest: async (effect) => {
+      const dataset = { name: manifest.name, sha256: manifest.contentSha256 };
+      parent = await commitCheckpoint({ store, run: stored, dataset, parent, clock }, effect);
+    },
     onEffect,
   });
   const trainers = () => machine.view(clock.nowMs());
-  door = await openHttpDoor({
+  const door = await openHttpDoor({
     host: config.host,
     port: config.port,
     ...(config.token === undefined ? {} : { token: config.token }),
@@ -169,19 +248,21 @@ async function main(): Promise<void> {
     pageDir: fileURLToPath(new URL('../page', import.meta.url)),
     status: () => view.status(trainers(), clock.nowMs()),
     points: () => view.points,
-    onMoved: refreshSoon,
+    onMoved: announceMove,
   });
-  lifecycle.onStop('HTTP door', () => door?.close());
+  lifecycle.onStop('HTTP door', () => door.close());
   if (config.natsSystemUser !== undefined)
     lifecycle.onStop(
       'disconnect notices',
-      await watchDisconnects(config.natsUrl, { user: config.natsSystemUser, pass: config.natsSystemPassword }, ({ clientName }) =>
-        shell.dispatch({ kind: 'disconnected', id: clientName }),
+      await watchDisconnects(
+        config.natsUrl,
+        { user: config.natsSystemUser, pass: config.natsSystemPassword },
+        ({ clientName }) => shell.dispatch({ kind: 'disconnected', id: clientName }),
       ),
     );
   const broadcast = (): void => {
     if (lifecycle.stopping.aborted) return;
-    door?.broadcast(fresh);
+    door.broadcast(fresh);
     fresh = [];
     clock.setTimer(broadcastMs, broadcast);
   };

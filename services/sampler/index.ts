@@ -2,5 +2,5 @@
 export { SamplerConfigSchema } from './config.js';
 export type { SamplerConfig } from './config.js';
 export { JobRequestSchema, JobStatusSchema } from './jobs/index.js';
-export type { ChannelName, JobRequest, JobStatus } from './jobs/index.js';
+export type { JobRequest, JobStatus } from './jobs/index.js';
 export { evaluationKey, evaluationPictureKey } from './evaluation/index.js';

@@ -19,7 +19,10 @@ export const TrainerConfigSchema = z.strictObject({
   heartbeatMs: z.int().min(50).max(30_000).default(500),
   /** Folder of the shard cache. */
   cacheDir: z.string().min(1),
-  cacheBytes: z.int().min(1 << 20).default(4 * 2 ** 30),
+  cacheBytes: z
+    .int()
+    .min(1 << 20)
+    .default(4 * 2 ** 30),
   /** Health and metrics listener; 0 lets the system choose a port, loopback unless a token is set. */
   host: z.string().default('127.0.0.1'),
   /** Bearer token of `/metrics`; required unless `host` is a loopback address. */

@@ -52,7 +52,14 @@ async function main(): Promise<void> {
   lifecycle.onStop('event loop watch', watchEventLoop(health));
   const progress = new Progress({ what: 'No step was applied', limitMs: stepLimitMs, nowMs: clock.nowMs() });
   health.register('steps', 'ready', progress.check);
-  const operations = await startOperationsServer({ host: config.host, port: config.metricsPort, token: config.token, health, metrics, clock });
+  const operations = await startOperationsServer({
+    host: config.host,
+    port: config.metricsPort,
+    token: config.token,
+    health,
+    metrics,
+    clock,
+  });
   lifecycle.onStop('health listener', () => operations.close());
 
   const engine = await LaneEngine.open(run, config.engine as EngineKind | 'auto', config.workers);
@@ -144,7 +151,9 @@ async function main(): Promise<void> {
       },
     }),
   );
-  process.stdout.write(`${JSON.stringify({ listening: operations.url, id, engine: kind, fingerprint: fingerprint.sha256 })}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ listening: operations.url, id, engine: kind, fingerprint: fingerprint.sha256 })}\n`,
+  );
 }
 
 main().catch((error: unknown) => {

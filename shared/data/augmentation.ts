@@ -63,9 +63,10 @@ export function centreBytes(request: BatchRequest): Uint8Array {
 /** {@link centreBytes} as float32 in [-1, 1]. */
 export const centreBatch = (request: BatchRequest): Float32Array => toSigned(centreBytes(request));
 
-type BatchRequest = Pick<AugmentRequest, 'images' | 'shape' | 'size'>;
+export type BatchRequest = Pick<AugmentRequest, 'images' | 'shape' | 'size'>;
 
-function cutBatch({ images, shape, size }: BatchRequest, drawOf: (row: number) => AugmentDraw): Uint8Array {
+/** Cuts a square out of every image, mirrored left to right where its draw says so. Uint8 [n, size, size, C], a new array. */
+export function cutBatch({ images, shape, size }: BatchRequest, drawOf: (row: number) => AugmentDraw): Uint8Array {
   const [height, width, channels] = shape;
   const stride = height * width * channels;
   if (size > height || size > width)

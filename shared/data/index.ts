@@ -19,7 +19,7 @@ export { leasesFor, trainSchedule } from './leases.js';
 export type { SampleOrder } from './leases.js';
 export { LeaseBook } from './lease-book.js';
 export type { LeasedReads } from './lease-book.js';
-export { augment, augmentBytes, centreBatch, centreBytes, drawAugment, toSigned } from './augmentation.js';
+export { augment, augmentBytes, centreBatch, centreBytes, cutBatch, drawAugment, toSigned } from './augmentation.js';
 export type { AugmentDraw, AugmentRequest } from './augmentation.js';
 export {
   crop,

@@ -2,12 +2,12 @@
 import type { RunConfig } from '../protocol/index.js';
 import { RandomStream } from '../runtime/index.js';
 import type { Degradation } from './degradation.js';
-import { flipInPlace, pixelsToUnit } from './pixels.js';
+import { pixelsToUnit } from './pixels.js';
 import { contextInputs } from './programs.js';
 
 /**
  * Inputs of the training program for one lane of one step, but for the tables: `x0`, `severity`, `context/<name>`.
- * @param images uint8 [micro, size, size, channels]
+ * @param images uint8 [micro, size, size, channels], augmented already
  */
 export function trainingInputs(
   run: RunConfig,
@@ -22,8 +22,6 @@ export function trainingInputs(
   const severity = new Int32Array(rows);
   const contexts: Record<string, Float32Array>[] = [];
   for (let row = 0; row < rows; row++) {
-    if (run.data.flip && new RandomStream(run.seed, 'augment', step, lane, row).below(2) === 1)
-      flipInPlace(x0, row, size, channels);
     severity[row] = 1 + new RandomStream(run.seed, 'severity', step, lane, row).below(degradation.steps);
     contexts.push(degradation.drawContext(new RandomStream(run.seed, 'degradation', step, lane, row)));
   }

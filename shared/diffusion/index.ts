@@ -15,7 +15,7 @@ export {
   trainingProgram,
 } from './programs.js';
 export { trainingInputs } from './draws.js';
-export { flipInPlace, pixelsToUnit, unitToPixels } from './pixels.js';
+export { pixelsToUnit, unitToPixels } from './pixels.js';
 export type { SamplingAlgorithm, SamplingPlan, SamplingStep, SamplingUpdate } from './samplers/plan.js';
 export { planSampling, planSeverities, samplingAlgorithms, samplingStep, severitySequence } from './samplers/plan.js';
 export type { SamplerCallbacks } from './samplers/run.js';

@@ -16,18 +16,3 @@ export function unitToPixels(values: Float32Array): Uint8Array {
     return v >= 255 ? 255 : v > 0 ? Math.floor(v) : 0;
   });
 }
-
-/** Mirrors image `row` of [n, size, size, channels] left to right, in place. */
-export function flipInPlace(images: Float32Array, row: number, size: number, channels: number): void {
-  const area = size * size * channels;
-  for (let y = 0; y < size; y++) {
-    const line = row * area + y * size * channels;
-    for (let left = 0, right = size - 1; left < right; left++, right--)
-      for (let c = 0; c < channels; c++) {
-        const [a, b] = [line + left * channels + c, line + right * channels + c];
-        const value = images[a]!;
-        images[a] = images[b]!;
-        images[b] = value;
-      }
-  }
-}

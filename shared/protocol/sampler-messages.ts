@@ -16,6 +16,10 @@ export const samplerSubjects = {
 } as const;
 export const samplerQueue = 'samplers';
 
+/** The streams of served weights (design: latest and candidate move by themselves or by a gate, canary and stable by decision). */
+export const channelNames = ['latest', 'candidate', 'canary', 'stable'] as const;
+export type ChannelName = (typeof channelNames)[number];
+
 const Sha256Schema = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in hexadecimal');
 export const JobIdSchema = z.string().regex(/^[0-9a-f]{32}$/, 'must be 32 hexadecimal digits');
 const SamplerNameSchema = z.string().min(1).max(200);

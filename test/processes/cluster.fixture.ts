@@ -30,10 +30,15 @@ export const smallRun = (changes: Partial<RunConfig> = {}): RunConfig =>
     ...changes,
   });
 
-const mainOf = (service: string): string => fileURLToPath(new URL(`../../services/${service}/dist/main.js`, import.meta.url));
+const mainOf = (service: string): string =>
+  fileURLToPath(new URL(`../../services/${service}/dist/main.js`, import.meta.url));
 
 /** Waits until `probe` gives a value; fails with `what` after a generous time. The only waiting that tests do. */
-export async function until<T>(what: string, probe: () => Promise<T | undefined | false> | T | undefined | false, limitMs = 120_000): Promise<T> {
+export async function until<T>(
+  what: string,
+  probe: () => Promise<T | undefined | false> | T | undefined | false,
+  limitMs = 120_000,
+): Promise<T> {
   const endMs = performance.now() + limitMs;
   for (;;) {
     const value = await probe();
@@ -60,7 +65,10 @@ export class ProcessCluster {
   }
 
   /** A folder store with 170 digits (8 x 20 and a remainder of 10) in four shards, the run, and a broker. */
-  static async create(run: RunConfig = smallRun(), broker: 'embedded' | 'nats-server' = 'embedded'): Promise<ProcessCluster> {
+  static async create(
+    run: RunConfig = smallRun(),
+    broker: 'embedded' | 'nats-server' = 'embedded',
+  ): Promise<ProcessCluster> {
     const dir = mkdtempSync(join(tmpdir(), 'thaw-processes-'));
     const storeUrl = pathToFileURL(join(dir, 'store')).href;
     const store = await openStore(storeUrl);
@@ -68,7 +76,11 @@ export class ProcessCluster {
     await packDataset(
       store,
       { train: sliceSource(train, 0, 170), test: sliceSource(test, 0, 32) },
-      { name: 'digits', preprocessing: { method: 'pillow-bilinear', size: run.data.size }, shardBytes: 48 * run.data.size ** 2 },
+      {
+        name: 'digits',
+        preprocessing: { method: 'pillow-bilinear', size: run.data.size },
+        shardBytes: 48 * run.data.size ** 2,
+      },
     );
     await createRun(store, run);
     const cluster = new ProcessCluster(dir, storeUrl, store, run);
@@ -91,7 +103,9 @@ export class ProcessCluster {
       coordinator: {
         THAW_TOKEN: token,
         THAW_EVALUATION_IMAGES: '0',
-        ...(system?.user === undefined ? {} : { THAW_NATS_SYSTEM_USER: system.user, THAW_NATS_SYSTEM_PASSWORD: system.pass ?? '' }),
+        ...(system?.user === undefined
+          ? {}
+          : { THAW_NATS_SYSTEM_USER: system.user, THAW_NATS_SYSTEM_PASSWORD: system.pass ?? '' }),
       },
       trainer: { THAW_NAME: name, THAW_ENGINE: 'onnx-cpu', THAW_CACHE_DIR: join(this.dir, 'cache', name) },
       sampler: { THAW_NAME: name, THAW_ENGINE: 'onnx-cpu', THAW_TOKEN: token },

@@ -10,15 +10,21 @@ let cluster: ProcessCluster;
 let samplers: Child[];
 const at = (child: Child): ApiTarget => ({ url: String(child.ready.listening), token });
 
-const submit = (child: Child, request: object): Promise<JobStatus> => callJson<JobStatus>(at(child), '/v1/jobs', { json: request });
+const submit = (child: Child, request: object): Promise<JobStatus> =>
+  callJson<JobStatus>(at(child), '/v1/jobs', { json: request });
 const whenDone = (child: Child, id: string): Promise<JobStatus> =>
   until(`job ${id} is done`, async () => {
     const status = await callJson<JobStatus>(at(child), `/v1/jobs/${id}?waitMs=2000`);
-    if (status.state !== 'running' && status.state !== 'done') throw new Error(`job ${id} is ${status.state}: ${status.message}`);
+    if (status.state !== 'running' && status.state !== 'done')
+      throw new Error(`job ${id} is ${status.state}: ${status.message}`);
     return status.state === 'done' ? status : undefined;
   });
 const images = async (child: Child, status: JobStatus): Promise<string[]> =>
-  Promise.all(status.rows.map(async ({ row }) => Buffer.from(await callBytes(at(child), `/v1/jobs/${status.id}/images/${row}.png`)).toString('base64')));
+  Promise.all(
+    status.rows.map(async ({ row }) =>
+      Buffer.from(await callBytes(at(child), `/v1/jobs/${status.id}/images/${row}.png`)).toString('base64'),
+    ),
+  );
 const ready = (child: Child): Promise<boolean> =>
   until('a sampler is ready', async () => (await fetch(`${String(child.ready.listening)}/readyz`)).ok);
 
@@ -42,7 +48,7 @@ test('a job sent to one sampler is computed by both, and both answer for it with
   expect(new Set(bytes).size).toBeGreaterThan(12);
   const again = await submit(second, { mode: 'sample', count: 24, seed: 7 });
   expect(await images(second, await whenDone(first, again.id))).toEqual(bytes);
-  for (const child of samplers) expect(await cluster.metric(child, 'thaw_sampler_rows_finished_total')).toBeGreaterThan(0);
+  for (const child of samplers) expect(await cluster.metric(child, 'thaw_sampler_row_steps_total')).toBeGreaterThan(0);
 });
 
 test('one image alone has the bytes that it has in a batch', async () => {
@@ -54,17 +60,25 @@ test('one image alone has the bytes that it has in a batch', async () => {
 
 test('weights whose bytes do not match their hash are never served', async () => {
   const [first] = samplers as [Child];
-  await expect(promote(cluster.store, 'latest', { run: 'small', step: 999 }, { actor: 'test', timeMs: 1 })).rejects.toMatchObject({
+  await expect(
+    promote(cluster.store, 'latest', { run: 'small', step: 999 }, { actor: 'test', timeMs: 1 }),
+  ).rejects.toMatchObject({
     code: 'THAW_CHECKPOINT_NOT_FOUND',
   });
   await expect(submit(first, { mode: 'sample', version: 999 })).rejects.toMatchObject({ httpStatus: 404 });
-  const answer = await fetch(`${String(first.ready.listening)}/v1/jobs`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' });
+  const answer = await fetch(`${String(first.ready.listening)}/v1/jobs`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{}',
+  });
   expect(answer.status).toBe(401);
 });
 
 test('a sampler killed with jobs of its own: the other finishes all of them', async () => {
   const [first, second] = samplers as [Child, Child];
-  const jobs = await Promise.all([1, 2, 3, 4].map((seed) => submit(first, { mode: 'sample', count: 16, seed: 100 + seed })));
+  const jobs = await Promise.all(
+    [1, 2, 3, 4].map((seed) => submit(first, { mode: 'sample', count: 16, seed: 100 + seed })),
+  );
   await cluster.kill(first);
   const statuses = await Promise.all(jobs.map(({ id }) => whenDone(second, id)));
   expect(statuses.map(({ done, count }) => done === count)).toEqual([true, true, true, true]);

@@ -45,7 +45,8 @@ for (const count of [2, 3])
     const trainers = await Promise.all(Array.from({ length: count }, () => made.start('trainer')));
     await made.start('coordinator');
     expectSame(await finished(made));
-    for (const trainer of trainers) expect(await made.metric(trainer, 'thaw_trainer_lanes_computed_total')).toBeGreaterThan(0);
+    for (const trainer of trainers)
+      expect(await made.metric(trainer, 'thaw_trainer_lanes_computed_total')).toBeGreaterThan(0);
     await made.close();
   });
 
@@ -55,7 +56,10 @@ test('a trainer that joins under way, and one that is killed, change no bit', as
   const coordinator = await made.start('coordinator');
   await until('the first trainer computes', async () => ((await made.status(coordinator))?.step ?? 0) >= 5);
   const second = await made.start('trainer');
-  await until('the second trainer computes lanes', async () => (await made.metric(second, 'thaw_trainer_lanes_computed_total')) > 4);
+  await until(
+    'the second trainer computes lanes',
+    async () => (await made.metric(second, 'thaw_trainer_lanes_computed_total')) > 4,
+  );
   const before = await made.status(coordinator);
   await made.kill(first);
   expect(before!.step).toBeLessThan(steps);

@@ -84,8 +84,11 @@ describe('the programs of a run', () => {
     const [got, want] = [await outputsOf(await onnx.load(definition)), await outputsOf(await oracle.load(definition))];
     expect(Object.keys(got).sort()).toEqual(Object.keys(want).sort());
     for (const [name, data] of Object.entries(want)) {
-      const largest = data.reduce<number>((most, value) => Math.max(most, Math.abs(value)), 1e-6);
-      const difference = data.reduce<number>((most, value, i) => Math.max(most, Math.abs(value - got[name]![i]!)), 0);
+      const largest = Array.from(data).reduce((most, value) => Math.max(most, Math.abs(value)), 1e-6);
+      const difference = Array.from(data).reduce(
+        (most, value, i) => Math.max(most, Math.abs(value - got[name]![i]!)),
+        0,
+      );
       expect(got[name]!.length, name).toBe(data.length);
       expect(difference / largest, name).toBeLessThan(2e-4);
     }

@@ -28,14 +28,17 @@ export interface CommitContext {
   readonly clock: Clock;
 }
 
-/** Verifies every slice, hashes the weights and writes the manifest (put if absent). */
-export async function commitCheckpoint(context: CommitContext, effect: Extract<CoordinatorEffect, { kind: 'commitManifest' }>): Promise<void> {
+/** Verifies every slice, hashes the weights and writes the manifest (put if absent). Returns the checkpoint, the parent of the next. */
+export async function commitCheckpoint(
+  context: CommitContext,
+  effect: Extract<CoordinatorEffect, { kind: 'commitManifest' }>,
+): Promise<CheckpointRef> {
   const { store, run, dataset, parent, clock } = context;
   const records: SliceRecord[] = effect.slices.map(({ slice, sha256, bytes }) => ({ index: slice, sha256, bytes }));
   const slices = await Promise.all(records.map(async ({ sha256 }) => decodeSlice(await getBlob(store, sha256))));
   const state = assembleState(slices);
   assertHead(effect.head, state);
-  await commitManifest(
+  const { manifestSha256 } = await commitManifest(
     store,
     {
       run: run.config.name,
@@ -49,11 +52,14 @@ export async function commitCheckpoint(context: CommitContext, effect: Extract<C
     },
     records,
   );
+  return { run: run.config.name, step: effect.head.step, manifestSha256 };
 }
 
 function assertHead(head: StateHead, state: { step: number; historyDigest: string }): void {
   if (state.step !== head.step || state.historyDigest !== head.historyDigest)
-    throw new Error(`The slices are of step ${state.step}, history ${state.historyDigest}; step ${head.step}, history ${head.historyDigest} was to be committed.`);
+    throw new Error(
+      `The slices are of step ${state.step}, history ${state.historyDigest}; step ${head.step}, history ${head.historyDigest} was to be committed.`,
+    );
 }
 
 /** The newest checkpoints, newest first. */
@@ -70,14 +76,24 @@ export async function checkpointViews(store: ObjectStore, run: string, limit = 5
 export async function channelViews(store: ObjectStore): Promise<Status['channels']> {
   const heads = await Promise.all((await listChannels(store)).map((name) => readHead(store, name)));
   return heads.flatMap((head) =>
-    head?.serving == null
+    head === undefined || head.serving === null
       ? []
-      : [{ name: head.channel, run: head.serving.run, step: head.serving.step, seq: head.newest.record.seq, action: head.newest.record.action, sha256: head.newest.sha256 }],
+      : [
+          {
+            name: head.channel,
+            run: head.serving.run,
+            step: head.serving.step,
+            seq: head.newest.record.seq,
+            action: head.newest.record.action,
+            sha256: head.newest.sha256,
+          },
+        ],
   );
 }
 
 const evaluationPrefix = (run: string): string => `runs/${run}/evaluations/`;
-export const evaluationPicture = (run: string, step: number): string => `${evaluationPrefix(run)}${String(step).padStart(8, '0')}.png`;
+export const evaluationPicture = (run: string, step: number): string =>
+  `${evaluationPrefix(run)}${String(step).padStart(8, '0')}.png`;
 
 /** Evaluations that samplers have stored; one that cannot be read is left out. */
 export async function storedEvaluations(store: ObjectStore, run: string): Promise<EvaluateResult[]> {
@@ -95,8 +111,15 @@ export async function storedEvaluations(store: ObjectStore, run: string): Promis
 const historyPrefix = (run: string): string => `runs/${run}/history/`;
 
 /** Stores the points up to a checkpoint, so that a resumed run shows its whole curve. A cache: losing it loses a picture. */
-export async function storeHistory(store: ObjectStore, run: string, throughStep: number, points: readonly StepPoint[]): Promise<void> {
-  const bytes = new TextEncoder().encode(JSON.stringify(points.map(({ step, loss, imagesPerSecond }) => [step, loss, imagesPerSecond])));
+export async function storeHistory(
+  store: ObjectStore,
+  run: string,
+  throughStep: number,
+  points: readonly StepPoint[],
+): Promise<void> {
+  const bytes = new TextEncoder().encode(
+    JSON.stringify(points.map(({ step, loss, imagesPerSecond }) => [step, loss, imagesPerSecond])),
+  );
   await store.put(`${historyPrefix(run)}${String(throughStep).padStart(10, '0')}.json`, bytes);
 }
 
@@ -106,7 +129,11 @@ export async function loadHistory(store: ObjectStore, run: string, beforeStep: n
   for await (const { key } of store.list(historyPrefix(run))) {
     const object = await store.get(key);
     if (object === undefined) continue;
-    for (const [step, loss, imagesPerSecond] of JSON.parse(new TextDecoder().decode(object.bytes)) as [number, number | null, number | null][])
+    for (const [step, loss, imagesPerSecond] of JSON.parse(new TextDecoder().decode(object.bytes)) as [
+      number,
+      number | null,
+      number | null,
+    ][])
       if (step < beforeStep) byStep.set(step, { step, loss, imagesPerSecond });
   }
   return [...byStep.values()].sort((a, b) => a.step - b.step);

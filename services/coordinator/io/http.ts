@@ -3,8 +3,18 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AddressInfo } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { NameSchema, ThawError } from '@thaw/shared/protocol';
-import { assertBindAllowed, checkHost, checkOrigin, checkToken, tokenCookie, type AccessRules, type Clock, type Health, type Logger } from '@thaw/shared/runtime';
+import { channelNames, ThawError } from '@thaw/shared/protocol';
+import {
+  assertBindAllowed,
+  checkHost,
+  checkOrigin,
+  checkToken,
+  tokenCookie,
+  type AccessRules,
+  type Clock,
+  type Health,
+  type Logger,
+} from '@thaw/shared/runtime';
 import { promote, rollback, type ObjectStore, type RecordSigner } from '@thaw/shared/storage';
 import { z } from 'zod';
 import type { Status, StepPoint } from '../views/status.js';
@@ -23,7 +33,7 @@ export interface HttpOptions extends AccessRules {
   readonly status: () => Status;
   readonly points: () => readonly StepPoint[];
   /** A channel was moved through this door. */
-  readonly onMoved: () => void;
+  readonly onMoved: (channel: string) => void;
 }
 
 export interface HttpDoor {
@@ -33,31 +43,58 @@ export interface HttpDoor {
   close(): Promise<void>;
 }
 
-const pageFiles: Readonly<Record<string, string>> = { 'page.css': 'text/css', 'page.js': 'text/javascript', 'chart.js': 'text/javascript' };
+const pageFiles: Readonly<Record<string, string>> = {
+  'page.css': 'text/css',
+  'page.js': 'text/javascript',
+  'chart.js': 'text/javascript',
+};
 const security = {
-  'content-security-policy': "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+  'content-security-policy':
+    "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'cache-control': 'no-store',
 };
 const maxWatchers = 200;
-const PromoteSchema = z.strictObject({ step: z.int().min(0), actor: z.string().min(1).max(200).default('http'), reason: z.string().max(2000).optional() });
-const RollbackSchema = z.strictObject({ actor: z.string().min(1).max(200).default('http'), reason: z.string().max(2000).optional() });
+const PromoteSchema = z.strictObject({
+  step: z.int().min(0),
+  actor: z.string().min(1).max(200).default('http'),
+  reason: z.string().max(2000).optional(),
+});
+const RollbackSchema = z.strictObject({
+  actor: z.string().min(1).max(200).default('http'),
+  reason: z.string().max(2000).optional(),
+});
 
 function parse<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
   const parsed = schema.safeParse(value ?? {});
-  if (!parsed.success) throw new ThawError('THAW_REQUEST_INVALID', z.prettifyError(parsed.error).replaceAll('\n', ' ').slice(0, 2000));
+  if (!parsed.success)
+    throw new ThawError('THAW_REQUEST_INVALID', z.prettifyError(parsed.error).replaceAll('\n', ' ').slice(0, 2000));
   return parsed.data;
 }
 
 /** @throws ThawError THAW_BIND_REFUSED */
 export async function openHttpDoor(options: HttpOptions): Promise<HttpDoor> {
-  assertBindAllowed({ host: options.host, hasCredential: options.token !== undefined, what: "the coordinator's HTTP listener" });
+  assertBindAllowed({
+    host: options.host,
+    hasCredential: options.token !== undefined,
+    what: "the coordinator's HTTP listener",
+  });
   const app = Fastify({ logger: false, bodyLimit: 64 << 10, requestTimeout: 30_000, forceCloseConnections: true });
   const watchers = new Set<FastifyReply>();
   app.addHook('onRequest', async (request) => admit(options, request));
   app.setErrorHandler((error, _request, reply) => void answerError(options.logger, error, reply));
-  app.setNotFoundHandler((request, reply) => void answerError(options.logger, new ThawError('THAW_NOT_FOUND', `There is nothing at ${request.method} ${request.url.split('?')[0]!.slice(0, 200)}.`), reply));
+  app.setNotFoundHandler(
+    (request, reply) =>
+      void answerError(
+        options.logger,
+        new ThawError(
+          'THAW_NOT_FOUND',
+          `There is nothing at ${request.method} ${request.url.split('?')[0]!.slice(0, 200)}.`,
+        ),
+        reply,
+      ),
+  );
   app.addHook('onSend', async (_request, reply) => void reply.headers(security));
   routes(app, options, watchers);
   await app.listen({ host: options.host, port: options.port });
@@ -95,9 +132,16 @@ function admit(options: HttpOptions, request: FastifyRequest): void {
 function answerError(logger: Logger, error: unknown, reply: FastifyReply): FastifyReply {
   if (error instanceof ThawError) return reply.code(error.httpStatus).send(error.toBody());
   const status = (error as { statusCode?: number }).statusCode ?? 500;
-  if (status < 500) return reply.code(status).send(new ThawError('THAW_REQUEST_INVALID', (error as Error).message).toBody());
+  if (status < 500)
+    return reply.code(status).send(new ThawError('THAW_REQUEST_INVALID', (error as Error).message).toBody());
   logger.error('A request failed', { err: error });
   return reply.code(500).send(new ThawError('THAW_INTERNAL', 'The request could not be answered.').toBody());
+}
+
+function channelOf(request: FastifyRequest): string {
+  const { name } = request.params as { name: string };
+  if ((channelNames as readonly string[]).includes(name)) return name;
+  throw new ThawError('THAW_CHANNEL_UNKNOWN', `There is no channel ${JSON.stringify(name.slice(0, 100))}.`);
 }
 
 const event = (name: string, data: unknown): string => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
@@ -124,7 +168,8 @@ function routes(app: FastifyInstance, options: HttpOptions, watchers: Set<Fastif
   app.get('/v1/status', async () => options.status());
   app.get('/v1/steps', async () => options.points());
   app.get('/v1/events', (_request, reply) => {
-    if (watchers.size >= maxWatchers) throw new ThawError('THAW_TOO_MANY_WATCHERS', `${maxWatchers} watchers are connected already.`);
+    if (watchers.size >= maxWatchers)
+      throw new ThawError('THAW_TOO_MANY_WATCHERS', `${maxWatchers} watchers are connected already.`);
     reply.hijack();
     reply.raw.writeHead(200, { ...security, 'content-type': 'text/event-stream' });
     reply.raw.write(event('steps', options.points()) + event('status', options.status()));
@@ -139,18 +184,41 @@ function routes(app: FastifyInstance, options: HttpOptions, watchers: Set<Fastif
   });
   const signing = options.signer === undefined ? {} : { signer: options.signer };
   const moved = (channel: string, { record, sha256 }: Awaited<ReturnType<typeof promote>>) => {
-    options.logger.info('Channel moved', { channel, seq: record.seq, step: record.step, action: record.action, sha256 });
-    options.onMoved();
+    options.logger.info('Channel moved', {
+      channel,
+      seq: record.seq,
+      step: record.step,
+      action: record.action,
+      sha256,
+    });
+    options.onMoved(channel);
     return { channel, action: record.action, step: record.step, run: record.run, seq: record.seq, sha256 };
   };
   app.post('/v1/channels/:name/promote', async (request) => {
-    const channel = parse(NameSchema, (request.params as { name: string }).name);
+    const channel = channelOf(request);
     const { step, actor, reason } = parse(PromoteSchema, request.body);
-    return moved(channel, await promote(store, channel, { run, step }, { actor, timeMs: clock.wallTimeMs(), ...(reason === undefined ? {} : { reason }) }, signing));
+    return moved(
+      channel,
+      await promote(
+        store,
+        channel,
+        { run, step },
+        { actor, timeMs: clock.wallTimeMs(), ...(reason === undefined ? {} : { reason }) },
+        signing,
+      ),
+    );
   });
   app.post('/v1/channels/:name/rollback', async (request) => {
-    const channel = parse(NameSchema, (request.params as { name: string }).name);
+    const channel = channelOf(request);
     const { actor, reason } = parse(RollbackSchema, request.body);
-    return moved(channel, await rollback(store, channel, { actor, timeMs: clock.wallTimeMs(), ...(reason === undefined ? {} : { reason }) }, signing));
+    return moved(
+      channel,
+      await rollback(
+        store,
+        channel,
+        { actor, timeMs: clock.wallTimeMs(), ...(reason === undefined ? {} : { reason }) },
+        signing,
+      ),
+    );
   });
 }

@@ -22,11 +22,12 @@ export interface PromotionOptions {
   readonly signer?: RecordSigner | undefined;
   /** Test images; 0 evaluates nothing. */
   readonly evaluationImages: number;
-  readonly onMoved: () => void;
+  readonly onMoved: (channel: string) => void;
   readonly onEvaluated: (result: EvaluateResult) => void;
 }
 
-const evaluateTimeoutMs = 10 * 60_000;
+/** Then it is asked for again: the same sampler joins the work under way, another answers for one that died. */
+const evaluateTimeoutMs = 90_000;
 const retryMs = 2000;
 
 export class Promotion {
@@ -67,7 +68,7 @@ export class Promotion {
       );
       // The chain's head in the log is an anchor outside the store: who rewrites the records cannot rewrite this line.
       logger.info('Channel moved', { channel, seq: record.seq, step, sha256 });
-      this.#options.onMoved();
+      this.#options.onMoved(channel);
     } catch (error) {
       logger.error('The channel could not be moved', { channel, step, err: error });
     }
@@ -86,7 +87,8 @@ export class Promotion {
         if (this.#wanted === step) this.#wanted = undefined;
       } catch (error) {
         const quiet = error instanceof ThawError && error.code === 'THAW_TRANSPORT_NO_RESPONDER';
-        if (!quiet) logger.warn('An evaluation failed and will be asked for again', { step, problem: (error as Error).message });
+        if (!quiet)
+          logger.warn('An evaluation failed and will be asked for again', { step, problem: (error as Error).message });
         await new Promise<void>((resolve) => clock.setTimer(retryMs, resolve));
       }
     }

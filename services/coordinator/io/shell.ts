@@ -32,7 +32,8 @@ export interface ShellOptions {
   readonly onEffect: (effect: CoordinatorEffect) => void;
 }
 
-const words = (error: unknown): string => (error instanceof ThawError ? `${error.code}: ${error.message}` : String(error));
+const words = (error: unknown): string =>
+  error instanceof ThawError ? `${error.code}: ${error.message}` : String(error);
 
 export class CoordinatorShell {
   readonly #options: ShellOptions;
@@ -129,13 +130,19 @@ export class CoordinatorShell {
           return { kind: 'planSwapped', swapped, ...(etag === undefined ? {} : { etag }) };
         }, planFailed);
       case 'announce':
-        return control.publish(controlSubjects.announcement(run), encodeMessage(AnnouncementSchema, effect.announcement));
+        return control.publish(
+          controlSubjects.announcement(run),
+          encodeMessage(AnnouncementSchema, effect.announcement),
+        );
       case 'answer':
         this.#requests.get(effect.request)?.resolve(encodeMessage(HeartbeatAnswerSchema, effect.answer));
         this.#requests.delete(effect.request);
         return;
       case 'handLeases':
-        return control.publish(controlSubjects.leases(run, effect.handOut.to), encodeMessage(LeaseHandOutSchema, effect.handOut));
+        return control.publish(
+          controlSubjects.leases(run, effect.handOut.to),
+          encodeMessage(LeaseHandOutSchema, effect.handOut),
+        );
       case 'commitManifest':
         return this.#later(
           async () => {
@@ -154,16 +161,25 @@ export class CoordinatorShell {
         logger.warn('This coordinator does not lead any more', { reason: effect.reason });
         return this.#stopServing(effect.reason);
       case 'planChanged':
-        return logger.info('Plan changed', { generation: effect.plan.generation, members: effect.plan.members, reason: effect.reason });
+        return logger.info('Plan changed', {
+          generation: effect.plan.generation,
+          members: effect.plan.members,
+          reason: effect.reason,
+        });
       case 'stepKnown':
-        if (effect.result.skippedLanes.length > 0) logger.warn('A step was skipped: a gradient was not finite', { ...effect.result });
+        if (effect.result.skippedLanes.length > 0)
+          logger.warn('A step was skipped: a gradient was not finite', { ...effect.result });
         return;
       case 'checkpointCommitted':
         return logger.info('Checkpoint committed', { step: effect.step });
       case 'checkpointAbandoned':
         return logger.warn('Checkpoint abandoned', { step: effect.step, reason: effect.reason });
       case 'straggler':
-        return logger.warn('A trainer is much slower than the others', { id: effect.id, laneMs: effect.laneMs, medianMs: effect.medianMs });
+        return logger.warn('A trainer is much slower than the others', {
+          id: effect.id,
+          laneMs: effect.laneMs,
+          medianMs: effect.medianMs,
+        });
       case 'trainerRefused':
         return logger.error('A trainer was refused', { id: effect.id, problem: effect.message });
       case 'alarm':

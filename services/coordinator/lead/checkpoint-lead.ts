@@ -57,6 +57,11 @@ export class CheckpointLead {
     return maxStep >= this.steps && !this.committedAt(this.steps) ? this.steps : null;
   }
 
+  /** The last trainer rests at this boundary: an attempt that was given up earlier, among others, is allowed again. */
+  allow(step: number): void {
+    if (this.abandonedStep !== null && this.abandonedStep >= step) this.abandonedStep = step - 1;
+  }
+
   /** A new leader starts from what heartbeats say. */
   begin(): void {
     this.active = undefined;

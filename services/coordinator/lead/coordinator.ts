@@ -39,7 +39,7 @@ export class Coordinator {
     this.options = options;
     this.membership = new Membership(options.timings);
     this.checkpoints = new CheckpointLead(options);
-    this.stepLog = new StepLog(8 * options.timings.heartbeatMs);
+    this.stepLog = new StepLog(8 * options.timings.heartbeatMs, options.committedStep ?? 0);
     this.stragglers = new Stragglers(options.stragglerFactor ?? 3, options.stragglerHeartbeats ?? 10);
   }
 
@@ -284,6 +284,9 @@ export class Coordinator {
       return;
     }
     this.membership.heard(message, this.nowMs);
+    const isMember = plan.members.some(({ id }) => id === message.id);
+    const standing = this.standing(message, plan, isMember);
+    if (standing === 'last' && message.step !== null) this.checkpoints.allow(message.step);
     const alive = (id: string): boolean => this.membership.alive(id, this.nowMs);
     this.effects.push(
       ...this.withFingerprint(this.checkpoints.observe(message.id, message.checkpoint, this.nowMs, alive)),
@@ -294,7 +297,6 @@ export class Coordinator {
     }
     this.watchSpeed(message, plan);
     const memberIds = plan.members.map(({ id }) => id);
-    const isMember = memberIds.includes(message.id);
     const { maxStep } = this.membership;
     this.effects.push({
       kind: 'answer',
@@ -302,7 +304,7 @@ export class Coordinator {
       answer: {
         kind: 'accepted',
         plan,
-        standing: this.standing(message, plan, isMember),
+        standing,
         maxStep,
         reportedThrough: this.stepLog.through,
         leases: isMember ? this.missingLeases(message, plan) : null,
@@ -373,7 +375,7 @@ export class Coordinator {
     const others: number[] = [];
     for (const { id } of plan.members) {
       const laneMs = id === message.id ? null : this.membership.get(id)?.laneMs;
-      if (laneMs != null) others.push(laneMs);
+      if (laneMs !== null && laneMs !== undefined) others.push(laneMs);
     }
     const straggler = this.stragglers.observe(message.id, message.laneMs, others);
     if (straggler !== undefined) this.effects.push({ kind: 'straggler', ...straggler });

@@ -4,19 +4,23 @@ import type { StepResult } from '@thaw/shared/protocol';
 const maxPending = 4096;
 
 export class StepLog {
-  private next: number | undefined;
+  private next: number;
   private readonly pending = new Map<number, StepResult>();
   private waitingSinceMs: number | undefined;
   private readonly gapMs: number;
 
-  /** @param gapMs after so long a missing result is given up: whoever knew it is gone */
-  constructor(gapMs: number) {
+  /**
+   * @param gapMs after so long a missing result is given up: whoever knew it is gone
+   * @param from results of earlier steps are known already: the boundary of the newest checkpoint at start
+   */
+  constructor(gapMs: number, from = 0) {
     this.gapMs = gapMs;
+    this.next = from;
   }
 
   /** Results of steps below are known. */
   get through(): number {
-    return this.next ?? 0;
+    return this.next;
   }
 
   /** Returns what can be told now, in order. */

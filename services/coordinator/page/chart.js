@@ -53,7 +53,8 @@ export function drawLine(canvas, points, { logarithmic = false, fromZero = false
     pen.fillText(value >= 100 ? value.toFixed(0) : value.toPrecision(3), 2, toY(tick) + 4);
   }
   const step = Math.max(1, tickStep(xs.at(-1) - xs[0]));
-  for (let x = Math.ceil(xs[0] / step) * step; x <= xs.at(-1); x += step) pen.fillText(String(x), toX(x) - 8, height - 4);
+  for (let x = Math.ceil(xs[0] / step) * step; x <= xs.at(-1); x += step)
+    pen.fillText(String(x), toX(x) - 8, height - 4);
   pen.globalAlpha = 1;
   pen.strokeStyle = '#1b8fd6';
   pen.lineWidth = 1.5;

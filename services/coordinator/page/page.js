@@ -34,7 +34,11 @@ async function post(path, body) {
     body: JSON.stringify(body),
   });
   const answer = await response.json().catch(() => ({}));
-  say(response.ok ? `Done: ${answer.channel} is at step ${answer.step}.` : `${answer.message ?? response.statusText} ${answer.cure ?? ''}`);
+  say(
+    response.ok
+      ? `Done: ${answer.channel} is at step ${answer.step}.`
+      : `${answer.message ?? response.statusText} ${answer.cure ?? ''}`,
+  );
 }
 
 function drawTrainers() {
@@ -58,7 +62,10 @@ function drawChannels() {
   $('channels').replaceChildren(
     ...status.channels.map((channel) => {
       const card = element('div', 'card');
-      card.append(element('strong', '', channel.name), element('div', 'muted', `step ${channel.step} · record ${channel.seq} · ${channel.action}`));
+      card.append(
+        element('strong', '', channel.name),
+        element('div', 'muted', `step ${channel.step} · record ${channel.seq} · ${channel.action}`),
+      );
       const back = element('button', '', 'Roll back');
       back.disabled = channel.seq < 1;
       back.onclick = () => post(`/v1/channels/${channel.name}/rollback`, {});
@@ -73,7 +80,9 @@ function drawCheckpoints() {
   $('checkpoints').replaceChildren(
     ...status.checkpoints.map((checkpoint) => {
       const row = element('tr');
-      const named = status.channels.filter((channel) => channel.step === checkpoint.step).map((channel) => channel.name);
+      const named = status.channels
+        .filter((channel) => channel.step === checkpoint.step)
+        .map((channel) => channel.name);
       const promote = element('button', '', 'Promote to stable');
       promote.disabled = named.includes('stable');
       promote.onclick = () => post('/v1/channels/stable/promote', { step: checkpoint.step });
@@ -125,8 +134,16 @@ function draw() {
 }
 
 function drawCharts() {
-  drawLine($('loss-chart'), points.map((p) => [p.step, p.loss]), { logarithmic: true });
-  drawLine($('speed-chart'), points.map((p) => [p.step, p.imagesPerSecond]), { fromZero: true });
+  drawLine(
+    $('loss-chart'),
+    points.map((p) => [p.step, p.loss]),
+    { logarithmic: true },
+  );
+  drawLine(
+    $('speed-chart'),
+    points.map((p) => [p.step, p.imagesPerSecond]),
+    { fromZero: true },
+  );
 }
 
 function schedule() {

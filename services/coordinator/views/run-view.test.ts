@@ -27,7 +27,10 @@ test('states: waiting without lanes, running with them, finished for good', () =
   expect(view.status([], 0).state).toBe('waiting');
   const trainer = { id: 'a-1', standing: 'member', step: 3, lanes: [0, 1], laneMs: 100, lastSeenMs: 0 } as const;
   const running = view.status([trainer], 0);
-  expect(running).toMatchObject({ state: 'running', trainers: [{ id: 'a-1', lanes: [0, 1], step: 3, imagesPerSecond: 40 }] });
+  expect(running).toMatchObject({
+    state: 'running',
+    trainers: [{ id: 'a-1', lanes: [0, 1], step: 3, imagesPerSecond: 40 }],
+  });
   view.ended('finished', 'all steps are done');
   expect(view.status([trainer], 0).state).toBe('finished');
 });

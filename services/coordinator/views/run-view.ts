@@ -107,10 +107,14 @@ export class RunView {
       })),
       checkpoints: this.#checkpoints.map((checkpoint) => {
         const result = this.#evaluations.get(checkpoint.step);
-        return result === undefined ? checkpoint : { ...checkpoint, l1Ratio: result.l1.ratio, rmseRatio: result.rmse.ratio };
+        return result === undefined
+          ? checkpoint
+          : { ...checkpoint, l1Ratio: result.l1.ratio, rmseRatio: result.rmse.ratio };
       }),
       channels: this.#channels,
-      ...(evaluation === undefined ? {} : { evaluation: { step: evaluation.step, count: evaluation.count, l1: evaluation.l1, rmse: evaluation.rmse } }),
+      ...(evaluation === undefined
+        ? {}
+        : { evaluation: { step: evaluation.step, count: evaluation.count, l1: evaluation.l1, rmse: evaluation.rmse } }),
     };
   }
 
@@ -132,7 +136,8 @@ export class RunView {
   #state(trainers: readonly TrainerView[]): Pick<Status, 'state' | 'reason'> {
     if (this.#ending !== undefined) return this.#ending;
     if (!this.#leads) return { state: 'standby', reason: 'Another coordinator leads, or none does yet.' };
-    if (!trainers.some((view) => view.lanes.length > 0)) return { state: 'waiting', reason: 'No trainer has a lane yet.' };
+    if (!trainers.some((view) => view.lanes.length > 0))
+      return { state: 'waiting', reason: 'No trainer has a lane yet.' };
     return { state: 'running', reason: `${trainers.length} trainer(s) are connected.` };
   }
 }

@@ -1,7 +1,14 @@
 /** What the coordinator tells people: the body of `GET /v1/status` and of the `status` event. The page and the CLI read it. */
 import { z } from 'zod';
 
-const RatioSchema = z.object({ sampled: z.number(), direct: z.number(), degraded: z.number(), black: z.number(), mean: z.number(), ratio: z.number() });
+const RatioSchema = z.object({
+  sampled: z.number(),
+  direct: z.number(),
+  degraded: z.number(),
+  black: z.number(),
+  mean: z.number(),
+  ratio: z.number(),
+});
 
 export const StatusSchema = z.object({
   run: z.string(),
@@ -23,9 +30,24 @@ export const StatusSchema = z.object({
   skippedSteps: z.int(),
   trainers: z.array(z.object({ id: z.string(), lanes: z.array(z.int()), step: z.int(), imagesPerSecond: z.number() })),
   checkpoints: z.array(
-    z.object({ step: z.int(), weightsSha256: z.string(), createdMs: z.number(), l1Ratio: z.number().optional(), rmseRatio: z.number().optional() }),
+    z.object({
+      step: z.int(),
+      weightsSha256: z.string(),
+      createdMs: z.number(),
+      l1Ratio: z.number().optional(),
+      rmseRatio: z.number().optional(),
+    }),
   ),
-  channels: z.array(z.object({ name: z.string(), run: z.string(), step: z.int(), seq: z.int(), action: z.string(), sha256: z.string() })),
+  channels: z.array(
+    z.object({
+      name: z.string(),
+      run: z.string(),
+      step: z.int(),
+      seq: z.int(),
+      action: z.string(),
+      sha256: z.string(),
+    }),
+  ),
   evaluation: z.object({ step: z.int(), count: z.int(), l1: RatioSchema, rmse: RatioSchema }).optional(),
 });
 export type Status = z.infer<typeof StatusSchema>;

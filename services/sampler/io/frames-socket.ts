@@ -8,7 +8,7 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import { frameName, parseJobId, type FrameName } from '../jobs/index.js';
 import type { ImageCodec } from '../ports.js';
 import type { JobService, JobStore } from '../service/index.js';
-import { bearerProtocolPrefix, checkHost, checkOrigin, checkToken, type AccessRules } from './http-access.js';
+import { bearerProtocolPrefix, checkHost, checkOrigin, checkToken, type AccessRules } from '@thaw/shared/runtime';
 import { toClientError } from './http-server.js';
 
 export interface FramesOptions extends AccessRules {

@@ -3,7 +3,7 @@ import fastifySwagger from '@fastify/swagger';
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import { errorRegistry, ThawError, type ErrorCode } from '@thaw/shared/protocol';
 import { assertBindAllowed, type Clock, type Health, type Logger } from '@thaw/shared/runtime';
-import { checkHost, checkOrigin, checkToken, type AccessRules } from './http-access.js';
+import { checkHost, checkOrigin, checkToken, type AccessRules } from '@thaw/shared/runtime';
 
 export interface HttpOptions extends AccessRules {
   readonly maxBodyBytes: number;

@@ -1,6 +1,6 @@
 /** Jobs: what clients ask for, what that becomes, where it is kept, what they are told. */
 export { JobRequestSchema, parseChannel, parseJobRequest } from './request.js';
-export type { ChannelName, JobRequest } from './request.js';
+export type { JobRequest } from './request.js';
 export { dueByMs, jobSpec, testIndices, usualPatienceMs } from './spec.js';
 export type { Acceptance } from './spec.js';
 export { jobKeys, openJobId, parseJobId, stateSeverity } from './keys.js';

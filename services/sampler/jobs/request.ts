@@ -2,7 +2,6 @@
 import { channelNames, NameSchema, ThawError, type ChannelName } from '@thaw/shared/protocol';
 import { z } from 'zod';
 
-
 export const JobRequestSchema = z
   .strictObject({
     mode: z

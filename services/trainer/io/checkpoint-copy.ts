@@ -1,6 +1,14 @@
 /** The copy of the state that a checkpoint is made of, and its slices: encoded once, digested, uploaded, read back. */
 import { ThawError, type StateHead } from '@thaw/shared/protocol';
-import { encodeSlice, readBackSlice, splitIntoSlices, writeSlice, type EncodedSlice, type ObjectStore, type StateSlice } from '@thaw/shared/storage';
+import {
+  encodeSlice,
+  readBackSlice,
+  splitIntoSlices,
+  writeSlice,
+  type EncodedSlice,
+  type ObjectStore,
+  type StateSlice,
+} from '@thaw/shared/storage';
 import { copyArrays, type TrainerEvent, type TrainingArrays } from '../member/index.js';
 import { toRunState, type StateLayout } from '../state/official-order.js';
 

@@ -15,7 +15,9 @@ export class TrainerGauges {
     this.#progress = progress;
     this.#step = metrics.gauge('trainer_step', { help: 'Boundary whose state this trainer holds.' });
     this.#applied = metrics.counter('trainer_steps_applied_total', { help: 'Steps applied by this process.' });
-    this.#skipped = metrics.counter('trainer_steps_skipped_total', { help: 'Steps without an update because a gradient was not finite.' });
+    this.#skipped = metrics.counter('trainer_steps_skipped_total', {
+      help: 'Steps without an update because a gradient was not finite.',
+    });
     this.#lanes = metrics.counter('trainer_lanes_computed_total', { help: 'Lanes computed by this process.' });
   }
 

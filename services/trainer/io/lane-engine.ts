@@ -1,6 +1,14 @@
 /** Computes lanes on an engine: images, draws and weights in; loss and gradients out. */
 import { degradationOf, tableInputs, trainingInputs, trainingProgram, type Degradation } from '@thaw/shared/diffusion';
-import { openEngine, probeFingerprint, type Compiled, type Engine, type EngineKind, type Fingerprint, type StoredWeight } from '@thaw/shared/engine';
+import {
+  openEngine,
+  probeFingerprint,
+  type Compiled,
+  type Engine,
+  type EngineKind,
+  type Fingerprint,
+  type StoredWeight,
+} from '@thaw/shared/engine';
 import type { RunConfig } from '@thaw/shared/protocol';
 
 export interface LaneResult {
@@ -54,7 +62,13 @@ export class LaneEngine {
    * @param images uint8 [micro, H, W, C] of the lane at this step, in order
    * @param weights by name, stored order; must not change until the result is in
    */
-  async compute(step: number, lane: number, images: Uint8Array, weights: Readonly<Record<string, Float32Array>>, signal: AbortSignal): Promise<LaneResult> {
+  async compute(
+    step: number,
+    lane: number,
+    images: Uint8Array,
+    weights: Readonly<Record<string, Float32Array>>,
+    signal: AbortSignal,
+  ): Promise<LaneResult> {
     const inputs = { ...trainingInputs(this.#run, this.degradation, step, lane, images), ...this.#tables };
     // The weights of a step are one version: each worker copies them once for all its lanes.
     const outputs = await this.#program.run({ weights, inputs, signal, weightsVersion: step });

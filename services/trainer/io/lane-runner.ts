@@ -44,7 +44,8 @@ export class LaneRunner {
   }
 
   cancelThrough(step: number): void {
-    for (const running of [...this.#running.values()]) if (running.step <= step) this.cancel(running.step, running.lane);
+    for (const running of [...this.#running.values()])
+      if (running.step <= step) this.cancel(running.step, running.lane);
   }
 
   cancel(step: number, lane: number): void {
@@ -57,7 +58,11 @@ export class LaneRunner {
     if (this.#free.length < 4) this.#free.push(gradient);
   }
 
-  async #compute(step: number, lane: number, signal: AbortSignal): Promise<Extract<TrainerEvent, { kind: 'laneDone' }>> {
+  async #compute(
+    step: number,
+    lane: number,
+    signal: AbortSignal,
+  ): Promise<Extract<TrainerEvent, { kind: 'laneDone' }>> {
     const { engine, layout, source, weights, nowMs } = this.#options;
     const images = await source.images(lane, step, signal);
     const startMs = nowMs();

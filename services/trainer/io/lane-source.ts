@@ -1,15 +1,15 @@
 /** Samples for the lane runner: waits until a lease covers the lane, then reads through the leased shards. */
-import type { LeasedShards } from '@thaw/shared/data';
-import { ThawError, type LeaseMessage, type RunConfig } from '@thaw/shared/protocol';
+import { augmentBytes, type LeasedShards } from '@thaw/shared/data';
+import type { LeaseMessage, RunConfig } from '@thaw/shared/protocol';
 
 export class LaneSource {
   readonly #shards: LeasedShards;
-  readonly #imageBytes: number;
+  readonly #run: RunConfig;
   readonly #waiting = new Set<() => void>();
 
   constructor(shards: LeasedShards, run: RunConfig) {
     this.#shards = shards;
-    this.#imageBytes = run.data.size * run.data.size * run.data.channels;
+    this.#run = run;
   }
 
   /** Takes leases and lets lanes go on that waited for them. */
@@ -25,16 +25,16 @@ export class LaneSource {
   }
 
   /**
-   * The images of a lane's micro-batch, uint8 [micro, H, W, C], as soon as a lease covers it.
+   * The images of a lane's micro-batch as the network trains on them, uint8 [micro, size, size, C], as soon as a lease covers it: cut at
+   * random from larger stored images, and mirrored at random where the run file says so.
    * @throws ThawError THAW_DATA_CORRUPT, or what the store throws; rejects with the signal's reason when aborted
    */
   async images(lane: number, step: number, signal: AbortSignal): Promise<Uint8Array> {
     while (!this.#shards.holds(lane, step)) await this.#nextLease(signal);
     const { images, imageShape } = await this.#shards.read(lane, step);
     signal.throwIfAborted();
-    if (images.length % this.#imageBytes !== 0)
-      throw new ThawError('THAW_DATA_INVALID', `The data set has images of ${imageShape.join(' x ')}, which the run file does not expect.`);
-    return images;
+    const { seed, data } = this.#run;
+    return augmentBytes({ images, shape: imageShape, size: data.size, flip: data.flip, seed, step, lane });
   }
 
   #nextLease(signal: AbortSignal): Promise<void> {

@@ -108,7 +108,9 @@ export class TrainerShell {
   #later(work: () => Promise<TrainerEvent> | TrainerEvent, onFailure: (message: string) => TrainerEvent): void {
     void Promise.resolve()
       .then(work)
-      .catch((error: unknown) => onFailure(error instanceof ThawError ? `${error.code}: ${error.message}` : String(error)))
+      .catch((error: unknown) =>
+        onFailure(error instanceof ThawError ? `${error.code}: ${error.message}` : String(error)),
+      )
       .then((event) => this.dispatch(event));
   }
 
@@ -125,7 +127,9 @@ export class TrainerShell {
         return this.#lanes!.release(effect.gradient);
       case 'sendFrame': {
         // Shared memory would be sent in place, and the machine goes on writing to it: take a copy.
-        const parts = effect.parts.map((part) => (part.buffer instanceof SharedArrayBuffer ? new Uint8Array(part) : part));
+        const parts = effect.parts.map((part) =>
+          part.buffer instanceof SharedArrayBuffer ? new Uint8Array(part) : part,
+        );
         return bulk.publish(effect.to === 'all' ? bulkSubjects.all(run) : bulkSubjects.to(run, effect.to.id), parts);
       }
       case 'heartbeat':
@@ -175,7 +179,8 @@ export class TrainerShell {
       case 'stepApplied':
         gauges.applied(effect.result, effect.head.step);
         source.forget(effect.head.step);
-        if (effect.result.skippedLanes.length > 0) logger.warn('Step skipped: a gradient was not finite', { ...effect.result });
+        if (effect.result.skippedLanes.length > 0)
+          logger.warn('Step skipped: a gradient was not finite', { ...effect.result });
         return;
       case 'alarm':
         return logger.error(effect.message, { code: effect.code });

@@ -7,9 +7,18 @@ import { initialState } from '../member/index.js';
 import type { LoadedState } from '../member/events.js';
 import { allocateArrays, flatWeights, fromRunState, type StateLayout } from '../state/official-order.js';
 
-export async function loadNewestState(store: ObjectStore, run: RunConfig, state: StateLayout, logger: Logger): Promise<LoadedState> {
+export async function loadNewestState(
+  store: ObjectStore,
+  run: RunConfig,
+  state: StateLayout,
+  logger: Logger,
+): Promise<LoadedState> {
   const newest = await newestCheckpoint(store, run.name, (problem, step) =>
-    logger.error('A checkpoint cannot be read; an older one is taken', { step, code: problem.code, problem: problem.message }),
+    logger.error('A checkpoint cannot be read; an older one is taken', {
+      step,
+      code: problem.code,
+      problem: problem.message,
+    }),
   );
   if (newest === undefined) {
     const weights = flatWeights(state, initialWeights(run.network, run.data.channels, run.seed));

@@ -314,9 +314,7 @@ export class Trainer {
       } else if (answer.standing !== 'last') this.resting = false;
     }
     const { head } = this.state;
-    const wanted = answer.checkpoint.wantedStep;
-    const older = this.copy === undefined || (this.resting && this.copy.head.step < (head?.step ?? 0));
-    if (head !== undefined && head.step > 0 && older && (wanted === head.step || this.resting)) this.orderCopy();
+    if (head !== undefined) this.copyIfWanted(head.step, answer.checkpoint);
     const { duty } = answer.checkpoint;
     if (duty !== null && this.copy?.head.step === duty.step)
       for (const item of this.copy.accept(duty)) this.out.push({ ...item, step: duty.step });
@@ -344,6 +342,14 @@ export class Trainer {
     this.copyOrdered = true;
     this.heartbeatDue = true;
     this.out.push({ kind: 'copyState', head });
+  }
+
+  /** Apart from the boundaries that every member copies: the end of the run, and where the last trainer rests. */
+  private copyIfWanted(step: number, { wantedStep, committedStep, abandonedStep }: AcceptedAnswer['checkpoint']): void {
+    if (step === 0 || (wantedStep !== step && !this.resting)) return;
+    // What the leader has settled is not begun again: it would be dropped at once.
+    if (step <= (committedStep ?? -1) || step <= (abandonedStep ?? -1)) return;
+    if (this.copy === undefined || (this.resting && this.copy.head.step < step)) this.orderCopy();
   }
 
   private checkpointNews({

@@ -36,13 +36,23 @@ export function allocateArrays(layout: Layout): TrainingArrays {
 
 /** Views on the flat weights by name, for an engine call. */
 export function weightViews({ layout }: StateLayout, flat: Float32Array): Record<string, Float32Array> {
-  return Object.fromEntries(layout.tensors.map(({ name, offset, size }) => [name, flat.subarray(offset, offset + size)]));
+  return Object.fromEntries(
+    layout.tensors.map(({ name, offset, size }) => [name, flat.subarray(offset, offset + size)]),
+  );
 }
 
 export function scalarsOf(head: StateHead, stepsPerEpoch: number): StateScalars {
   const { step, beta1Product, beta2Product, historyDigest, skippedInARow } = head;
   const epoch = Math.floor(step / stepsPerEpoch);
-  return { step, epoch, stepOfEpoch: step - epoch * stepsPerEpoch, beta1Product, beta2Product, historyDigest, skippedInARow };
+  return {
+    step,
+    epoch,
+    stepOfEpoch: step - epoch * stepsPerEpoch,
+    beta1Product,
+    beta2Product,
+    historyDigest,
+    skippedInARow,
+  };
 }
 
 /** The state of a boundary as a checkpoint stores it. Copies everything but the exponents. */
@@ -53,7 +63,11 @@ export function toRunState(state: StateLayout, head: StateHead, arrays: Training
     const spec = state.specs[place.name]!;
     for (const [group, field] of floatGroups) {
       const flat = arrays[field].subarray(place.offset, place.offset + place.size);
-      tensors[`${group}/${place.name}`] = { dtype: 'F32', shape: spec.officialShape, data: toOfficial(spec, fromStored(stored, flat)) };
+      tensors[`${group}/${place.name}`] = {
+        dtype: 'F32',
+        shape: spec.officialShape,
+        data: toOfficial(spec, fromStored(stored, flat)),
+      };
     }
     const exponents = arrays.exponents.slice(place.firstBlock, place.firstBlock + place.blockCount);
     tensors[`exponents/${place.name}`] = { dtype: 'I8', shape: [place.blockCount], data: exponents };
@@ -87,7 +101,10 @@ export function fromRunState(state: StateLayout, run: RunState, arrays: Training
 }
 
 /** Weights by name in model layout as one flat vector in stored order. */
-export function flatWeights({ layout, weights }: StateLayout, byName: Readonly<Record<string, Float32Array>>): Float32Array {
+export function flatWeights(
+  { layout, weights }: StateLayout,
+  byName: Readonly<Record<string, Float32Array>>,
+): Float32Array {
   const flat = new Float32Array(layout.valueCount);
   layout.tensors.forEach(({ name, offset }, i) => flat.set(toStored(weights[i]!, byName[name]!), offset));
   return flat;

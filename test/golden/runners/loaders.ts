@@ -1,7 +1,6 @@
 /** The official loaders on 8-bit sources: resize, crop, flip, range. */
 import type { ImagePixels } from '@thaw/shared/data';
-import { crop, cropCentre, officialResizeEdge, pillowResize, resizeShorterSide, toSigned } from '@thaw/shared/data';
-import { flipInPlace } from '@thaw/shared/diffusion';
+import { cropCentre, cutBatch, officialResizeEdge, pillowResize, resizeShorterSide, toSigned } from '@thaw/shared/data';
 import { toNchw } from './images.js';
 import type { Runner } from './runner.js';
 
@@ -14,15 +13,14 @@ export const loaders: Runner = {
     const edge = officialResizeEdge(size);
     const resized = pillowResize(source, edge, edge);
     const [top, left] = golden.params.crop as [number, number];
-    const official = (image: ImagePixels, flip = false): Float32Array => {
-      const values = toSigned(image.pixels);
-      if (flip) flipInPlace(values, 0, size, channels);
-      return toNchw(values, [1, size, size, channels]);
-    };
+    const official = (pixels: Uint8Array): Float32Array => toNchw(toSigned(pixels), [1, size, size, channels]);
+    const flip = golden.params.flip as boolean;
     return {
-      centre: official(cropCentre(resized, size, size)),
-      plain: official(cropCentre(resizeShorterSide(source, size), size, size)),
-      augmented: official(crop(resized, left, top, size, size), golden.params.flip as boolean),
+      centre: official(cropCentre(resized, size, size).pixels),
+      plain: official(cropCentre(resizeShorterSide(source, size), size, size).pixels),
+      augmented: official(
+        cutBatch({ images: resized.pixels, shape: [edge, edge, channels], size }, () => ({ top, left, flip })),
+      ),
     };
   },
 };
