@@ -42,7 +42,10 @@ export interface Outcome {
   readonly trainers: number;
   readonly generations: number;
   readonly manifests: number;
+  /** What happened, so that a test can say that the schedules reach it. */
+  readonly seen: Readonly<Record<Sight, number>>;
 }
+export type Sight = 'raise' | 'skip' | 'snapshot' | 'checkpointLoaded' | 'lateResult' | 'takeover';
 
 const noisyMs = 2500;
 const limitMs = 120_000;
@@ -57,6 +60,14 @@ export class Cluster {
   slowDisk = false;
   trainers: TrainerProcess[] = [];
   coordinators: CoordinatorProcess[] = [];
+  readonly seen: Record<Sight, number> = {
+    raise: 0,
+    skip: 0,
+    snapshot: 0,
+    checkpointLoaded: 0,
+    lateResult: 0,
+    takeover: 0,
+  };
   private readonly codec: boolean;
   private incarnations = 0;
   private readonly totals = new Map<string, string>();
@@ -160,8 +171,10 @@ export class Cluster {
   /** I1: a total is the same whoever publishes it. I4: its contributors had reached its step. */
   private checkFrame(from: TrainerProcess, parts: readonly Uint8Array[]): void {
     const head = parts[0]!;
+    if (head[5] === 1) this.seen.raise++;
     if (head[5] !== 2) return;
     const f = decodeFrame(Buffer.concat(parts));
+    if (f.kind === 'skip') this.seen.skip++;
     const key = `${f.step}/${f.chunk}`;
     const content = sha256Hex(
       f.kind,
@@ -245,6 +258,7 @@ export function runSchedule(
     trainers: cluster.trainers.length,
     generations: plan?.plan.generation ?? 0,
     manifests: cluster.store.manifests.size,
+    seen: cluster.seen,
   };
 }
 

@@ -162,6 +162,8 @@ export class TrainerProcess extends Process {
         return;
       }
       case 'stateTaken':
+        if (effect.from === 'snapshot') cluster.seen.snapshot++;
+        else if (effect.head.step > 0) cluster.seen.checkpointLoaded++;
         this.boundary = Math.max(this.boundary, effect.head.step);
         return cluster.checkState(
           effect.head,
@@ -227,7 +229,8 @@ export class TrainerProcess extends Process {
         if (running.cancelled && world.random.chance(0.7)) return;
         if (fails) return this.handle({ kind: 'laneFailed', step, lane, message: 'the worker died' });
         fillGradient(scenario, weights, step, lane, half, gradient.length, gradient);
-        if (!running.cancelled) this.computed.add(key);
+        if (running.cancelled) this.cluster.seen.lateResult++;
+        else this.computed.add(key);
         this.handle({ kind: 'laneDone', step, lane, loss, gradient, computeMs });
       });
     }
@@ -378,6 +381,9 @@ export class CoordinatorProcess extends Process {
         });
         return;
       }
+      case 'lead':
+        if (effect.epoch > 1) cluster.seen.takeover++;
+        return;
       case 'stepKnown':
         if (effect.result.step <= this.lastTold)
           throw new Violation(`step ${effect.result.step} is told after ${this.lastTold}`);

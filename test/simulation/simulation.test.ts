@@ -2,7 +2,7 @@
  * Thousands of seeded schedules of the whole cluster. `THAW_SIM_SCHEDULES=20000` runs more of them, `THAW_SIM_SEED=<seed>` replays one.
  */
 import { describe, expect, it } from 'vitest';
-import { runSchedule } from './cluster.js';
+import { runSchedule, type Sight } from './cluster.js';
 
 const quota = Number(process.env['THAW_SIM_SCHEDULES'] ?? 1200);
 const replay = process.env['THAW_SIM_SEED'];
@@ -13,10 +13,13 @@ describe('the cluster under seeded faults', () => {
     const failures: string[] = [];
     let generations = 0;
     let manifests = 0;
+    const seen = new Map<string, number>();
     for (const seed of seeds) {
       const outcome = runSchedule(seed);
       generations += outcome.generations;
       manifests += outcome.manifests;
+      for (const [sight, count] of Object.entries(outcome.seen))
+        if (count > 0) seen.set(sight, (seen.get(sight) ?? 0) + 1);
       if (outcome.violation === undefined) continue;
       failures.push(`THAW_SIM_SEED=${seed} npx vitest run --project simulation   # ${outcome.violation}`);
       if (failures.length >= 5) break;
@@ -26,5 +29,8 @@ describe('the cluster under seeded faults', () => {
     // The schedules did what they are for.
     expect(generations / seeds.length).toBeGreaterThan(2);
     expect(manifests / seeds.length).toBeGreaterThan(1);
+    const sights: readonly Sight[] = ['raise', 'skip', 'snapshot', 'checkpointLoaded', 'lateResult', 'takeover'];
+    for (const sight of sights)
+      expect(seen.get(sight) ?? 0, `schedules with a ${sight}`).toBeGreaterThan(seeds.length / 50);
   });
 });

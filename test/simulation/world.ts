@@ -5,6 +5,9 @@ import { Random } from './random.js';
 /** A broken promise; ends the schedule. */
 export class Violation extends Error {}
 
+/** A schedule has a few thousand; more means that messages feed on each other. */
+const maxEvents = 100_000;
+
 interface Entry {
   readonly atMs: number;
   readonly order: number;
@@ -50,7 +53,7 @@ export class World {
       if (next === undefined || next.atMs > untilMs) return done();
       this.pop();
       this.nowMs = next.atMs;
-      this.events++;
+      if (++this.events > maxEvents) throw new Violation(`liveness: still busy after ${maxEvents} events`);
       next.run();
       if (this.events % 16 === 0 && done()) return true;
     }

@@ -379,6 +379,15 @@ describe('checkpoints', () => {
     expect(of(send(leader, { kind: 'disconnected', id: 't-1' }), 'checkpointAbandoned')).toMatchObject([{ step: 6 }]);
   });
 
+  it('given up among several are allowed again for the last trainer, which rests at that boundary', () => {
+    pass(12, beat('t-1', held()), beat('t-2', { step: 4 }));
+    expect(accepted(send(leader, beat('t-1', { step: 4 }))).checkpoint.abandonedStep).toBe(4);
+    send(leader, beat('t-2', { step: 4, leaving: true }));
+    const last = accepted(send(leader, beat('t-1', { step: 4, leaving: true })));
+    expect(last).toMatchObject({ standing: 'last', checkpoint: { abandonedStep: 3 } });
+    expect(accepted(send(leader, beat('t-1', { ...held(), leaving: true }))).checkpoint.duty?.readBack).toEqual([0, 1]);
+  });
+
   it('of the last step are wanted until committed; then the run is finished', () => {
     expect(accepted(send(leader, beat('t-1', { step: 10 }))).checkpoint.wantedStep).toBe(10);
     expect(of(send(leader, { kind: 'manifestCommitted', step: 10 }), 'finished')).toEqual([

@@ -311,6 +311,21 @@ describe('a trainer at the end', () => {
     expect(of(send(answerOf(plan, { standing: 'released' })), 'left')).toHaveLength(1);
   });
 
+  it('does not copy a boundary again that the leader has given up or committed', () => {
+    const plan = planOf(1, { 'a-1': [0, 1] });
+    begin(plan);
+    lane(0, 1);
+    lane(1, 1);
+    send({ kind: 'leave' });
+    for (const settled of [
+      { committedStep: null, abandonedStep: 1 },
+      { committedStep: 1, abandonedStep: null },
+    ]) {
+      const checkpoint = { ...settled, wantedStep: 1, duty: null };
+      expect(of(send(answerOf(plan, { standing: 'last', checkpoint })), 'copyState')).toEqual([]);
+    }
+  });
+
   it('stops when the leader refuses it', () => {
     send({ kind: 'start' });
     const effects = send({
