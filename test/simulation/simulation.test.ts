@@ -4,7 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import { runSchedule, type Sight } from './cluster.js';
 
-const quota = Number(process.env['THAW_SIM_SCHEDULES'] ?? 1200);
+const quota = Number(process.env['THAW_SIM_SCHEDULES'] ?? 3000);
 const replay = process.env['THAW_SIM_SEED'];
 
 describe('the cluster under seeded faults', () => {

@@ -12,20 +12,15 @@ import {
   type Plan,
   type StepResult,
 } from '@thaw/shared/protocol';
-import { CheckpointCopy } from './checkpoint-copy.js';
+import { CheckpointDuties } from './checkpoint-duties.js';
 import { EarlyFrames, earlySteps } from './early-frames.js';
 import type { LoadedState, TrainerEffect, TrainerEvent, TrainerOptions } from './events.js';
 import { Outbox } from './outbox.js';
-import { rangesPerRequest, SnapshotDonor } from './snapshot-donor.js';
-import { SnapshotFetch, type FetchWork } from './snapshot-fetch.js';
-import { StateRanges } from './state-ranges.js';
+import { ResultReports } from './result-reports.js';
+import { SnapshotExchange } from './snapshot-exchange.js';
 import { StepWork } from './step-work.js';
 import { TrainingState } from './training-state.js';
 
-/** Step results kept for a leader that is away. */
-const keptResults = 1024;
-const resultsPerReport = 256;
-const resultsWithStep = 4;
 /** Frames that came too early are kept up to this size. */
 const earlyBytes = 512 << 20;
 
@@ -35,8 +30,9 @@ export class Trainer {
   protected readonly state: TrainingState;
   protected readonly work: StepWork;
   private readonly early: EarlyFrames;
-  private readonly donor: SnapshotDonor;
-  private readonly fetch: SnapshotFetch;
+  private readonly snapshots: SnapshotExchange;
+  private readonly checkpoints: CheckpointDuties;
+  private readonly reports: ResultReports;
 
   private nowMs = 0;
   /** Of anything that brought this trainer further. */
@@ -47,16 +43,12 @@ export class Trainer {
   private heartbeatDue = false;
   private planAskedMs = -Infinity;
   private planAwaited = false;
-  private loading = false;
   private seenStep = 0;
   private laneMs: number | null = null;
   private leases: Heartbeat['leases'] = null;
   private leasesAhead: LeaseHandOut | undefined;
-  private copy: CheckpointCopy | undefined;
   /** A copy was ordered in this event: nothing may change the state before the shell has made it. */
   private copyOrdered = false;
-  private results: { readonly result: StepResult; readonly appliedMs: number }[] = [];
-  private reportedThrough = 0;
   private leavingMs: number | undefined;
   private resting = false;
   private endAnnounced = false;
@@ -68,10 +60,10 @@ export class Trainer {
     this.state = this.createState();
     this.work = this.createWork();
     const { layout, timings } = options;
-    const ranges = new StateRanges(layout);
     this.early = new EarlyFrames(Math.min(earlySteps * 8 * layout.valueCount, earlyBytes) + (1 << 20));
-    this.donor = new SnapshotDonor(ranges, 8 * timings.wantMs);
-    this.fetch = new SnapshotFetch(layout, ranges, timings.offerMs, timings.wantMs);
+    this.snapshots = new SnapshotExchange(options, this.state, this.out);
+    this.checkpoints = new CheckpointDuties(options, this.out);
+    this.reports = new ResultReports(2 * timings.heartbeatMs);
   }
 
   /** Seams for tests that break one rule. */
@@ -106,8 +98,7 @@ export class Trainer {
       case 'start':
         this.progress();
         this.heartbeatDue = true;
-        this.perform(this.fetch.ask(this.nowMs));
-        return;
+        return this.snapshots.ask(this.nowMs);
       case 'tick':
         return this.tick();
       case 'laneDone':
@@ -130,7 +121,7 @@ export class Trainer {
         return;
       case 'announcement':
         this.adopt(event.announcement.plan);
-        return this.checkpointNews(event.announcement.checkpoint);
+        return this.checkpoints.heard(event.announcement.checkpoint);
       case 'heartbeatAnswer':
         if (event.answer.kind === 'accepted') return this.answered(event.answer);
         this.out.push({ kind: 'refused', code: event.answer.code, message: event.answer.message });
@@ -141,16 +132,17 @@ export class Trainer {
           this.holdLeases(event.handOut);
         return;
       case 'stateLoaded':
-        this.loading = false;
+        this.snapshots.loaded();
         if (event.state.head.step > this.state.step) this.take(event.state, 'checkpoint');
         return;
       case 'stateLoadFailed':
-        this.loading = false;
+        this.snapshots.loaded();
         return this.out.alarm('THAW_INTERNAL', `No state could be loaded: ${event.message}`);
       case 'sliceWritten':
       case 'sliceDigested':
       case 'sliceFailed':
-        return this.sliceDone(event);
+        if (this.checkpoints.sliceDone(event)) this.heartbeatDue = true;
+        return;
       case 'leave':
         this.leavingMs ??= this.nowMs;
         this.heartbeatDue = true;
@@ -189,10 +181,9 @@ export class Trainer {
     const head = this.state.head!;
     this.progress();
     this.out.push({ kind: 'stepApplied', result, head });
-    this.results.push({ result, appliedMs: this.nowMs });
-    if (this.results.length > keptResults) this.results.shift();
+    this.reports.add(result, this.nowMs);
     this.atBoundary();
-    this.report();
+    if (this.work.plan?.members[0]?.id === this.options.id) this.report(this.reports.newest());
     this.replayEarly();
   }
 
@@ -201,15 +192,9 @@ export class Trainer {
     const head = this.state.head!;
     const { step } = head;
     this.work.beginStep();
-    this.fetch.cancelUpTo(step);
+    this.snapshots.reached(step);
     this.seenStep = Math.max(this.seenStep, step);
-    const stale = this.copy !== undefined && this.nowMs - this.copy.sinceMs > this.options.timings.checkpointMs;
-    if (
-      (step % this.options.checkpointEverySteps === 0 || step === this.options.steps) &&
-      step > 0 &&
-      (this.copy === undefined || stale)
-    )
-      this.orderCopy();
+    if (this.checkpoints.atBoundary(head, this.nowMs)) this.copyIsOrdered();
     if (this.endAnnounced) return;
     if (head.skippedInARow >= this.options.maxSkippedSteps) {
       this.out.push({ kind: 'halted', step, reason: this.haltReason(head.skippedInARow) });
@@ -233,22 +218,10 @@ export class Trainer {
     this.replayEarly();
   }
 
-  /** The owner of chunk 0 reports every step at once, with a few before it that may have been lost. */
-  private report(): void {
-    if (this.work.plan?.members[0]?.id === this.options.id) this.sendResults(this.results.slice(-resultsWithStep));
-  }
-  /** Whatever the leader has not acknowledged for a while is reported by everybody: the one who should have may be dead. */
-  private reportAgain(): void {
-    const before = this.nowMs - 2 * this.options.timings.heartbeatMs;
-    this.sendResults(this.results.filter(({ appliedMs }) => appliedMs <= before));
-  }
-  private sendResults(from: typeof this.results): void {
-    const results = from.map(({ result }) => result).filter(({ step }) => step >= this.reportedThrough);
-    if (results.length === 0) return;
-    this.out.push({
-      kind: 'stepReport',
-      message: { run: this.options.run, id: this.options.id, results: results.slice(0, resultsPerReport) },
-    });
+  /** The owner of chunk 0 reports every step at once; everybody what the leader has not acknowledged for a while, for the owner may be dead. */
+  private report(results: StepResult[]): void {
+    const { run, id } = this.options;
+    if (results.length > 0) this.out.push({ kind: 'stepReport', message: { run, id, results } });
   }
 
   // ---- plan, heartbeat --------------------------------------------------------------------------------------------------
@@ -289,11 +262,11 @@ export class Trainer {
         fingerprint,
         generation: this.work.generation,
         step: head?.step ?? null,
-        caughtUp: head !== undefined && !this.fetch.fetching && head.step >= this.seenStep - 1,
+        caughtUp: head !== undefined && !this.snapshots.fetching && head.step >= this.seenStep - 1,
         leaving: this.leavingMs !== undefined,
         laneMs: this.laneMs,
         leases: this.leases,
-        checkpoint: this.copy?.describe() ?? null,
+        checkpoint: this.checkpoints.describe(),
         halted: halted ? { step: head.step, reason: this.haltReason(head.skippedInARow) } : null,
       },
     });
@@ -303,9 +276,9 @@ export class Trainer {
     this.adopt(answer.plan);
     if (this.gone) return;
     this.seenStep = Math.max(this.seenStep, answer.maxStep);
-    this.reportedThrough = answer.reportedThrough;
+    this.reports.acknowledge(answer.reportedThrough);
     if (answer.leases !== null) this.holdLeases(answer.leases);
-    this.checkpointNews(answer.checkpoint);
+    this.checkpoints.heard(answer.checkpoint);
     if (this.leavingMs !== undefined) {
       if (answer.standing === 'released') return this.go();
       if (answer.standing === 'last' && !this.resting && this.state.head !== undefined) {
@@ -314,10 +287,9 @@ export class Trainer {
       } else if (answer.standing !== 'last') this.resting = false;
     }
     const { head } = this.state;
-    if (head !== undefined) this.copyIfWanted(head.step, answer.checkpoint);
-    const { duty } = answer.checkpoint;
-    if (duty !== null && this.copy?.head.step === duty.step)
-      for (const item of this.copy.accept(duty)) this.out.push({ ...item, step: duty.step });
+    if (head !== undefined && this.checkpoints.wanted(head, this.resting, answer.checkpoint, this.nowMs))
+      this.copyIsOrdered();
+    this.checkpoints.accept(answer.checkpoint.duty);
   }
 
   /** Leases belong to one generation; those of a plan not heard of yet wait for it, those of an older one are void. */
@@ -334,47 +306,8 @@ export class Trainer {
     this.out.push({ kind: 'left' });
   }
 
-  // ---- checkpoints ------------------------------------------------------------------------------------------------------
-
-  private orderCopy(): void {
-    const head = this.state.head!;
-    this.copy = new CheckpointCopy(head, this.nowMs);
+  private copyIsOrdered(): void {
     this.copyOrdered = true;
-    this.heartbeatDue = true;
-    this.out.push({ kind: 'copyState', head });
-  }
-
-  /** Apart from the boundaries that every member copies: the end of the run, and where the last trainer rests. */
-  private copyIfWanted(step: number, { wantedStep, committedStep, abandonedStep }: AcceptedAnswer['checkpoint']): void {
-    if (step === 0 || (wantedStep !== step && !this.resting)) return;
-    // What the leader has settled is not begun again: it would be dropped at once.
-    if (step <= (committedStep ?? -1) || step <= (abandonedStep ?? -1)) return;
-    if (this.copy === undefined || (this.resting && this.copy.head.step < step)) this.orderCopy();
-  }
-
-  private checkpointNews({
-    committedStep,
-    abandonedStep,
-  }: AcceptedAnswer['checkpoint'] | { committedStep: number | null; abandonedStep: number | null }): void {
-    if (this.copy === undefined) return;
-    const { step } = this.copy.head;
-    if (step > (committedStep ?? -1) && step > (abandonedStep ?? -1)) return;
-    this.copy = undefined;
-    this.out.push({ kind: 'dropCopy', step });
-  }
-
-  private sliceDone(event: Extract<TrainerEvent, { kind: 'sliceWritten' | 'sliceDigested' | 'sliceFailed' }>): void {
-    if (this.copy?.head.step !== event.step) return;
-    if (event.kind === 'sliceFailed') {
-      this.copy.fail(event.slice);
-      return this.out.alarm(
-        'THAW_INTERNAL',
-        `Slice ${event.slice} of the checkpoint at step ${event.step} failed: ${event.message}`,
-      );
-    }
-    const digest = { slice: event.slice, sha256: event.sha256, bytes: event.bytes };
-    if (event.kind === 'sliceWritten') this.copy.finishWrite(digest, event.readBack);
-    else this.copy.finishDigest(digest);
     this.heartbeatDue = true;
   }
 
@@ -421,18 +354,20 @@ export class Trainer {
         return this.wanted(f);
       case 'offer':
         this.seenStep = Math.max(this.seenStep, f.step);
-        if (f.step > step) this.perform(this.fetch.offered(f.source, f.step, this.nowMs));
-        return;
+        return this.snapshots.offered(f, this.nowMs);
       case 'request':
-        return this.requested(f);
-      case 'range':
-        return this.range(f);
+        return this.snapshots.requested(f, this.nowMs);
+      case 'range': {
+        const state = this.snapshots.range(f, this.nowMs);
+        if (state !== undefined) this.take(state, 'snapshot');
+        return;
+      }
     }
   }
 
   private holdEarly(f: BulkFrame, keep: () => BulkFrame): void {
-    const base = Math.max(this.state.step, this.fetch.step);
-    if ((this.state.step >= 0 || this.fetch.fetching) && f.step <= base + earlySteps) this.early.hold(keep());
+    const base = Math.max(this.state.step, this.snapshots.step);
+    if ((this.state.step >= 0 || this.snapshots.fetching) && f.step <= base + earlySteps) this.early.hold(keep());
   }
 
   private replayEarly(): void {
@@ -455,7 +390,7 @@ export class Trainer {
     const { head } = this.state;
     if (head === undefined) return;
     if (f.kind === 'wantState') {
-      if (head.step >= f.step) this.offer(f.source);
+      if (head.step >= f.step) this.snapshots.offer(f.source);
       return;
     }
     if (f.kind === 'wantContribution' && f.step === head.step) {
@@ -463,58 +398,7 @@ export class Trainer {
       return;
     }
     if (this.work.answerTotals(f.step, f.items, f.source, this.state.previousHistoryDigest) === 'gone')
-      this.offer(f.source);
-  }
-
-  private offer(to: string): void {
-    const head = this.state.head!;
-    this.out.send({ id: to }, { type: 'offer', kind: 'none', step: head.step, historyDigest: head.historyDigest });
-  }
-
-  private requested(f: BulkFrame): void {
-    const { head, arrays } = this.state;
-    if (head === undefined) return;
-    const copy = this.donor.serve(f.step, f.chunk, head, arrays, this.nowMs);
-    if (copy === undefined) return;
-    const end = Math.min(f.chunk + Math.min(f.count, rangesPerRequest), this.donor.rangeCount);
-    for (let index = f.chunk; index < end; index++) {
-      const { data, dataDigest } = this.donor.read(index, copy);
-      const { step, historyDigest } = copy.head;
-      this.out.send(
-        { id: f.source },
-        { type: 'range', kind: 'none', step, chunk: index, historyDigest, dataDigest, data },
-      );
-    }
-  }
-
-  private range(f: BulkFrame): void {
-    let taken: ReturnType<SnapshotFetch['range']>;
-    try {
-      taken = this.fetch.range(f, this.nowMs);
-    } catch (error) {
-      return this.out.alarm(
-        'THAW_PROTOCOL_INVALID',
-        error instanceof ThawError ? error.message : 'A range could not be used.',
-      );
-    }
-    this.perform(taken.work);
-    if (taken.state !== undefined && taken.state.head.step > this.state.step) this.take(taken.state, 'snapshot');
-  }
-
-  private perform(work: readonly FetchWork[]): void {
-    for (const item of work) {
-      if (item.kind === 'askAll') this.out.send('all', { type: 'want', kind: 'wantState', step: this.state.step + 1 });
-      else if (item.kind === 'request')
-        this.out.send(
-          { id: item.donor },
-          { type: 'request', kind: 'none', step: item.step, chunk: item.first, count: item.count },
-        );
-      else if (this.state.head === undefined && !this.loading) {
-        // Rule 16: nobody holds anything.
-        this.loading = true;
-        this.out.push({ kind: 'loadState' });
-      }
-    }
+      this.snapshots.offer(f.source);
   }
 
   // ---- time -------------------------------------------------------------------------------------------------------------
@@ -529,12 +413,10 @@ export class Trainer {
     if (this.leavingMs !== undefined && this.nowMs - this.leavingMs >= timings.leaveMs) return this.go();
     if (this.nowMs - this.heartbeatMs >= timings.heartbeatMs) {
       this.heartbeatDue = true;
-      this.reportAgain();
+      this.report(this.reports.overdue(this.nowMs));
     }
     this.work.retryFailed();
-    this.donor.expire(this.nowMs);
-    this.perform(this.fetch.tick(this.nowMs));
-    if (this.state.head === undefined && this.fetch.idle && !this.loading) this.perform(this.fetch.ask(this.nowMs));
+    this.snapshots.tick(this.nowMs);
     if (this.still && this.state.head !== undefined) return;
     if (this.nowMs - Math.max(this.progressMs, this.planAskedMs) >= timings.stallMs) this.readPlan();
     // Waits twice as long after every fruitless round of asking, up to eight times.
