@@ -32,13 +32,22 @@ export function checkToken(rules: AccessRules, headers: IncomingHttpHeaders): vo
   if (!equal(token, rules.token)) throw new ThawError('THAW_UNAUTHORIZED', 'The token is not the right one.');
 }
 
-/** Cookie by which a page that was opened with the token goes on carrying it; set HttpOnly and SameSite=Strict. */
+/** Cookie by which a page that was opened with the token goes on carrying it. */
 export const tokenCookie = 'thaw_token';
+
+/** The `Set-Cookie` value for `token`: no script reads it, no other site sends it. */
+export const tokenCookieHeader = (token: string): string =>
+  `${tokenCookie}=${encodeURIComponent(token)}; HttpOnly; SameSite=Strict; Path=/`;
 
 function cookieToken(headers: IncomingHttpHeaders): string | undefined {
   for (const pair of (headers.cookie ?? '').split(';')) {
     const [name, value] = pair.trim().split('=', 2);
-    if (name === tokenCookie) return value;
+    if (name !== tokenCookie || value === undefined) continue;
+    try {
+      return decodeURIComponent(value);
+    } catch {
+      return undefined; // not a value that was set here
+    }
   }
   return undefined;
 }

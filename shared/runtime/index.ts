@@ -25,5 +25,12 @@ export { attachSignals } from './io/signals.js';
 export { watchEventLoop } from './io/event-loop.js';
 export { startOperationsServer } from './io/operations-server.js';
 export type { OperationsServer, OperationsServerOptions } from './io/operations-server.js';
-export { bearerProtocolPrefix, checkHost, checkOrigin, checkToken, tokenCookie } from './http-access.js';
+export {
+  bearerProtocolPrefix,
+  checkHost,
+  checkOrigin,
+  checkToken,
+  tokenCookie,
+  tokenCookieHeader,
+} from './http-access.js';
 export type { AccessRules } from './http-access.js';

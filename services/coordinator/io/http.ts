@@ -3,13 +3,13 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AddressInfo } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { channelNames, ThawError } from '@thaw/shared/protocol';
+import { channelNames, ThawError, type ErrorCode } from '@thaw/shared/protocol';
 import {
   assertBindAllowed,
   checkHost,
   checkOrigin,
   checkToken,
-  tokenCookie,
+  tokenCookieHeader,
   type AccessRules,
   type Clock,
   type Health,
@@ -32,6 +32,8 @@ export interface HttpOptions extends AccessRules {
   readonly pageDir: string;
   readonly status: () => Status;
   readonly points: () => readonly StepPoint[];
+  /** Pages that may follow the events at once. */
+  readonly maxWatchers?: number;
   /** A channel was moved through this door. */
   readonly onMoved: (channel: string) => void;
 }
@@ -55,7 +57,12 @@ const security = {
   'referrer-policy': 'no-referrer',
   'cache-control': 'no-store',
 };
-const maxWatchers = 200;
+const defaultMaxWatchers = 200;
+/** What fastify says of a request that reached no route, in our codes. */
+const frameworkCodes: Readonly<Record<string, ErrorCode>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'THAW_BODY_TOO_LARGE',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'THAW_MEDIA_TYPE',
+};
 const PromoteSchema = z.strictObject({
   step: z.int().min(0),
   actor: z.string().min(1).max(200).default('http'),
@@ -80,7 +87,25 @@ export async function openHttpDoor(options: HttpOptions): Promise<HttpDoor> {
     hasCredential: options.token !== undefined,
     what: "the coordinator's HTTP listener",
   });
-  const app = Fastify({ logger: false, bodyLimit: 64 << 10, requestTimeout: 30_000, forceCloseConnections: true });
+  const app = Fastify({
+    logger: false,
+    bodyLimit: 64 << 10,
+    requestTimeout: 30_000,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: 200 },
+    // A URL that cannot be decoded never reaches a route or a hook.
+    frameworkErrors: (error, _request, reply) =>
+      void answerError(options.logger, error, reply.headers(security) as FastifyReply),
+    // Nor does what is not HTTP.
+    clientErrorHandler(_error, socket) {
+      const body = JSON.stringify(new ThawError('THAW_REQUEST_INVALID', 'This is not an HTTP request.').toBody());
+      if (socket.writable)
+        socket.write(
+          `HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+        );
+      socket.destroy();
+    },
+  });
   const watchers = new Set<FastifyReply>();
   app.addHook('onRequest', async (request) => admit(options, request));
   app.setErrorHandler((error, _request, reply) => void answerError(options.logger, error, reply));
@@ -130,12 +155,17 @@ function admit(options: HttpOptions, request: FastifyRequest): void {
 }
 
 function answerError(logger: Logger, error: unknown, reply: FastifyReply): FastifyReply {
-  if (error instanceof ThawError) return reply.code(error.httpStatus).send(error.toBody());
-  const status = (error as { statusCode?: number }).statusCode ?? 500;
-  if (status < 500)
-    return reply.code(status).send(new ThawError('THAW_REQUEST_INVALID', (error as Error).message).toBody());
+  if (error instanceof ThawError) {
+    if (error.code === 'THAW_UNAUTHORIZED') void reply.header('www-authenticate', 'Bearer realm="thaw"');
+    return reply.code(error.httpStatus).send(error.toBody());
+  }
+  const { code, statusCode = 500, message } = error as { code?: string; statusCode?: number; message: string };
+  if (statusCode < 500) {
+    const known = code === undefined ? undefined : frameworkCodes[code];
+    return answerError(logger, new ThawError(known ?? 'THAW_REQUEST_INVALID', message.slice(0, 300)), reply);
+  }
   logger.error('A request failed', { err: error });
-  return reply.code(500).send(new ThawError('THAW_INTERNAL', 'The request could not be answered.').toBody());
+  return answerError(logger, new ThawError('THAW_INTERNAL', 'The request could not be answered.'), reply);
 }
 
 function channelOf(request: FastifyRequest): string {
@@ -147,7 +177,7 @@ function channelOf(request: FastifyRequest): string {
 const event = (name: string, data: unknown): string => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
 
 function routes(app: FastifyInstance, options: HttpOptions, watchers: Set<FastifyReply>): void {
-  const { store, run, clock, health, pageDir } = options;
+  const { store, run, clock, health, pageDir, maxWatchers = defaultMaxWatchers } = options;
   for (const path of ['/healthz', '/readyz'])
     app.get(path, async (_request, reply) => {
       const report = health.report(clock.nowMs());
@@ -157,7 +187,7 @@ function routes(app: FastifyInstance, options: HttpOptions, watchers: Set<Fastif
     const { token } = request.query as { token?: string };
     if (token === undefined) return reply.type('text/html').send(await readFile(join(pageDir, 'index.html')));
     checkToken(options, { authorization: `Bearer ${token}` });
-    return reply.header('set-cookie', `${tokenCookie}=${token}; HttpOnly; SameSite=Strict; Path=/`).redirect('/', 303);
+    return reply.header('set-cookie', tokenCookieHeader(token)).redirect('/', 303);
   });
   app.get('/page/:file', async (request, reply) => {
     const { file } = request.params as { file: string };
@@ -167,7 +197,8 @@ function routes(app: FastifyInstance, options: HttpOptions, watchers: Set<Fastif
   });
   app.get('/v1/status', async () => options.status());
   app.get('/v1/steps', async () => options.points());
-  app.get('/v1/events', (_request, reply) => {
+  // Without HEAD: its answer would never end.
+  app.get('/v1/events', { exposeHeadRoute: false }, (_request, reply) => {
     if (watchers.size >= maxWatchers)
       throw new ThawError('THAW_TOO_MANY_WATCHERS', `${maxWatchers} watchers are connected already.`);
     reply.hijack();
