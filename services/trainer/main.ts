@@ -65,8 +65,14 @@ async function main(): Promise<void> {
   const engine = await LaneEngine.open(run, config.engine as EngineKind | 'auto', config.workers);
   lifecycle.onStop('engine', () => engine.close());
   const fingerprint = await engine.fingerprint();
-  const { reason, kind } = engine.engine.describe();
-  logger.info('Engine ready', { engine: kind, reason, fingerprint: fingerprint.sha256, ...fingerprint.fields });
+  const { reason, kind, blockedConv } = engine.engine.describe();
+  logger.info('Engine ready', {
+    engine: kind,
+    reason,
+    blockedConv,
+    fingerprint: fingerprint.sha256,
+    ...fingerprint.fields,
+  });
 
   const layout = createLayout(engine.weights, lanes);
   const schedule = trainSchedule(manifest, { seed: run.seed, laneCount: lanes, microBatch: run.batch.micro });

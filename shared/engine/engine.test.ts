@@ -1,8 +1,8 @@
 /** What every engine that is present must do, and what openEngine promises. */
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { doctor, engineKinds, fromStored, openEngine, probeFingerprint, toStored } from './index.js';
-import type { Compiled, Engine, EngineCall, ProgramDefinition, TensorData } from './index.js';
+import { doctor, engineKinds, fromStored, lower, openEngine, probeFingerprint, toStored, trace } from './index.js';
+import type { Compiled, Engine, EngineCall, OnnxEngine, ProgramDefinition, TensorData } from './index.js';
 
 const f32 = (...shape: number[]) => ({ shape, dtype: 'float32' as const });
 
@@ -236,5 +236,55 @@ describe('openEngine', () => {
     for (const answer of answers) expect(answer.reason).toMatch(/\S/);
     expect(answers.find((answer) => answer.kind === 'onnx-cpu')).toMatchObject({ available: true });
     expect(answers.find((answer) => answer.kind === 'tfjs-wasm')).toMatchObject({ available: true });
+  });
+});
+
+describe('blocked convolutions of onnx-cpu', () => {
+  const depthwise: ProgramDefinition = {
+    name: 'depthwise',
+    weights: { filter: f32(7, 7, 32, 1) },
+    inputs: { x: f32(2, 8, 9, 32) },
+    fn: ({ filter }, { x }) => ({ y: tf.depthwiseConv2d(x as tf.Tensor4D, filter as tf.Tensor4D, 1, 'same') }),
+  };
+
+  it('are used as the self-test says, which the description tells, and agree with plain ones', async () => {
+    const engine = (await openEngine({ kind: 'onnx-cpu', workers: 2 })) as OnnxEngine;
+    try {
+      const { blockSize, reason } = engine.describe().blockedConv;
+      expect(reason).toMatch(/blocks of/);
+      const plain = await engine.loadProgram(lower(trace(depthwise)));
+      const chosen = await engine.load(depthwise);
+      expect(chosen.digest === plain.digest).toBe(blockSize === false);
+      const call = { weights: { filter: wave(7 * 7 * 32, 5) }, inputs: { x: wave(2 * 8 * 9 * 32, 7) } };
+      const [a, b] = [await plain.run(call), await chosen.run(call)];
+      expect(Math.max(...a['y']!.map((value, i) => Math.abs(value - b['y']![i]!)))).toBeLessThan(1e-4);
+    } finally {
+      await engine.close();
+    }
+  });
+
+  it('are never computed in blocks of another size: a program lowered so is refused, as is a damaged one', async () => {
+    const engine = (await openEngine({ kind: 'onnx-cpu' })) as OnnxEngine;
+    try {
+      const { blockSize } = engine.describe().blockedConv;
+      for (const other of ([8, 16] as const).filter((size) => size !== blockSize)) {
+        const foreign = lower(trace(depthwise), { capabilities: { blockedConv: other } });
+        const refused = engine.loadProgram(foreign);
+        await expect(refused).rejects.toMatchObject({ code: 'THAW_ENGINE_PROGRAM_CORRUPT' });
+        await expect(refused).rejects.toThrow(`blocks of ${other}`);
+      }
+      const program = lower(trace(depthwise));
+      const onnx = program.onnx.slice();
+      onnx[onnx.length - 5]! ^= 1;
+      for (const bad of [
+        { ...program, onnx },
+        { ...program, onnx: onnx.subarray(0, 100) },
+        { ...program, loweringVersion: 1 },
+      ])
+        await expect(engine.loadProgram(bad)).rejects.toMatchObject({ code: 'THAW_ENGINE_PROGRAM_CORRUPT' });
+      await (await engine.loadProgram(program)).dispose();
+    } finally {
+      await engine.close();
+    }
   });
 });

@@ -177,6 +177,12 @@ export interface NamedTensorSpec extends TensorSpec {
   readonly name: string;
 }
 
+/**
+ * Channels in a block of ONNX Runtime's internal blocked layout; false = blocked convolutions are not used. The size
+ * depends on the processor, and a wrong one computes wrong numbers without an error.
+ */
+export type BlockSize = false | 8 | 16;
+
 /** A lowered program. Structured-cloneable; equal definitions and options give equal bytes. */
 export interface Program {
   readonly name: string;
@@ -188,6 +194,8 @@ export interface Program {
   /** SHA-256 of `onnx`, hexadecimal. */
   readonly digest: string;
   readonly loweringVersion: number;
+  /** What it was lowered for: an engine whose own block size is another refuses it. */
+  readonly blockedConv: BlockSize;
 }
 
 export const engineKinds = ['onnx-cpu', 'onnx-cuda', 'onnx-webgpu', 'tfjs-node-gpu', 'tfjs-node', 'tfjs-wasm'] as const;
@@ -208,6 +216,8 @@ export interface EngineDescription {
   readonly v8Version: string;
   /** 0 for eager engines. */
   readonly loweringVersion: number;
+  /** Outcome of the self-test of blocked convolutions when the engine was opened: block size, or false and why. */
+  readonly blockedConv: { readonly blockSize: BlockSize; readonly reason: string };
   readonly workers: number;
   /** Why this kind was taken: 'asked for', or the reason of `auto`. */
   readonly reason: string;

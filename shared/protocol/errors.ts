@@ -233,6 +233,11 @@ export const errorRegistry = {
     'A program definition contradicts itself or what its function returns.',
     'Correct the definition.',
   ),
+  THAW_ENGINE_PROGRAM_CORRUPT: entry(
+    500,
+    'A lowered program that was kept is not what its digest says, or was lowered for another engine or machine.',
+    'Throw it away and lower the program again; never share lowered programs between machines.',
+  ),
   THAW_ENGINE_CALL_INVALID: entry(
     400,
     'The tensors of a call do not fit the program.',

@@ -1,10 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { cpuModel, hostDescription, nvidiaModel, packageVersion } from '../io/host.js';
-import { lower, loweringVersion } from '../lower/index.js';
-import type { LoweringOptions } from '../lower/index.js';
-import { OnnxEngine } from '../run/index.js';
+import { blockedConvSelfTest, lower, loweringVersion } from '../lower/index.js';
+import type { BlockedConvOutcome, Capabilities } from '../lower/index.js';
+import { OnnxEngine, openPool, runOnce } from '../run/index.js';
+import type { WorkerPool } from '../run/index.js';
 import { trace } from '../trace/index.js';
-import type { EngineAvailability, EngineKind, Program, ProgramDefinition } from '../types.js';
+import type { EngineAvailability, EngineDescription, EngineKind, ProgramDefinition } from '../types.js';
 import { reasonOf, unavailable, type EngineProvider, type OpenOptions } from './kind.js';
 
 const packageName = 'onnxruntime-node';
@@ -15,22 +16,22 @@ interface OnnxKind {
   readonly kind: EngineKind;
   /** Execution provider of ONNX Runtime. */
   readonly provider: string;
-  readonly lowering: LoweringOptions;
+  readonly capabilities: Pick<Capabilities, 'microsoftOps'>;
   readonly device: () => string;
 }
 
 const onnxKinds: readonly OnnxKind[] = [
-  { kind: 'onnx-cpu', provider: 'cpu', lowering: {}, device: cpuModel },
+  { kind: 'onnx-cpu', provider: 'cpu', capabilities: { microsoftOps: true }, device: cpuModel },
   {
     kind: 'onnx-cuda',
     provider: 'cuda',
-    lowering: { capabilities: { microsoftOps: false, blockedConv: false } },
+    capabilities: { microsoftOps: false },
     device: () => nvidiaModel() ?? 'unknown CUDA device',
   },
   {
     kind: 'onnx-webgpu',
     provider: 'webgpu',
-    lowering: { capabilities: { microsoftOps: false, blockedConv: false } },
+    capabilities: { microsoftOps: false },
     device: () => nvidiaModel() ?? 'default WebGPU adapter',
   },
 ];
@@ -42,32 +43,36 @@ function provider(onnx: OnnxKind): EngineProvider {
 }
 
 /** Opens it and tries it out before anybody uses it. */
-async function openTried(onnx: OnnxKind, options: OpenOptions): Promise<OnnxEngine> {
+async function openTried(onnx: OnnxKind, { workers, reason }: OpenOptions): Promise<OnnxEngine> {
   const missing = await missingPart(onnx);
   if (missing !== undefined) throw unavailable(onnx.kind, missing);
-  const engine = openUntried(onnx, options);
+  const pool = openPool(onnx.provider, workers);
   try {
-    await tryOut(engine);
-    return engine;
+    await tryOut(onnx, pool);
+    const blockedConv = await findBlocks(onnx, pool);
+    const description: EngineDescription = {
+      kind: onnx.kind,
+      package: `${packageName}@${pinnedVersion}`,
+      provider: onnx.provider,
+      device: onnx.device(),
+      ...hostDescription(),
+      loweringVersion,
+      blockedConv,
+      workers,
+      reason,
+    };
+    const lowering = { capabilities: { ...onnx.capabilities, blockedConv: blockedConv.blockSize } };
+    return new OnnxEngine({ description, pool, compile: (definition) => lower(trace(definition), lowering) });
   } catch (error) {
-    await engine.close();
+    await pool.close();
     throw unavailable(onnx.kind, notStarting(onnx, error));
   }
 }
 
-function openUntried(onnx: OnnxKind, { workers, reason }: OpenOptions): OnnxEngine {
-  const description = {
-    kind: onnx.kind,
-    package: `${packageName}@${pinnedVersion}`,
-    provider: onnx.provider,
-    device: onnx.device(),
-    ...hostDescription(),
-    loweringVersion,
-    workers,
-    reason,
-  };
-  const compile = (definition: ProgramDefinition): Program => lower(trace(definition), onnx.lowering);
-  return new OnnxEngine({ description, provider: onnx.provider, compile });
+/** Blocked convolutions exist in the CPU provider alone; there they are used if they are right on this processor. */
+async function findBlocks(onnx: OnnxKind, pool: WorkerPool): Promise<BlockedConvOutcome> {
+  if (onnx.provider !== 'cpu') return { blockSize: false, reason: `the ${onnx.provider} provider has none` };
+  return blockedConvSelfTest((program, inputs) => runOnce(pool, program, inputs));
 }
 
 async function check(onnx: OnnxKind): Promise<EngineAvailability> {
@@ -114,9 +119,7 @@ const doubling: ProgramDefinition = {
 };
 
 /** A session of a tiny program, and the right result. */
-async function tryOut(engine: OnnxEngine): Promise<void> {
-  const compiled = await engine.load(doubling);
-  const { y } = await compiled.run({ weights: {}, inputs: { x: Float32Array.of(1, 2, 3, 4) } });
+async function tryOut({ capabilities }: OnnxKind, pool: WorkerPool): Promise<void> {
+  const { y } = await runOnce(pool, lower(trace(doubling), { capabilities }), { x: Float32Array.of(1, 2, 3, 4) });
   if (String(y) !== '2,4,6,8') throw new Error(`it computed 1+1, 2+2, 3+3, 4+4 as ${String(y)}`);
-  await compiled.dispose();
 }

@@ -88,6 +88,7 @@ async function open(tfjs: TfjsKind, { workers, reason }: OpenOptions): Promise<T
     device: tfjs.device(),
     ...hostDescription(),
     loweringVersion: 0,
+    blockedConv: { blockSize: false, reason: 'eager engines lower no graph' },
     workers,
     reason,
   };

@@ -1,9 +1,9 @@
 /** From a recorded graph to ONNX: axis orders, convolution strategies, stored orders of weights. */
 export { blockedConvSelfTest } from './convolution/blocked-self-test.js';
-export type { RunOnnx } from './convolution/blocked-self-test.js';
+export type { BlockedConvOutcome, RunProgram } from './convolution/blocked-self-test.js';
 export { gradientPrefix, lower } from './lower.js';
 export { loweringVersion, plainOptions } from './options.js';
-export type { BlockSize, Capabilities, Formulations, LoweringOptions } from './options.js';
+export type { Capabilities, Formulations, LoweringOptions } from './options.js';
 export { summarize } from './summary.js';
 export type { LoweringSummary } from './summary.js';
 export { fromStored, toStored } from './weights.js';

@@ -47,7 +47,8 @@ export function lower(graph: TracedGraph, options: LoweringOptions = {}): Progra
 
 /** The second half of `lower`, for a graph that is simplified already. */
 export function lowerSimplified(graph: SimplifiedGraph, options: LoweringOptions = {}): Program {
-  const { model, orders } = lowerToModel(graph, resolveOptions(options));
+  const resolved = resolveOptions(options);
+  const { model, orders } = lowerToModel(graph, resolved);
   const onnx = encodeModel(model);
   const byRole = (role: string): Value[] => graph.inputs.filter((input) => input.attributes['role'] === role);
   return {
@@ -62,6 +63,7 @@ export function lowerSimplified(graph: SimplifiedGraph, options: LoweringOptions
     outputs: model.outputs.map(({ name, shape, dtype }) => ({ name, shape: [...shape], dtype: dtype as DType })),
     digest: createHash('sha256').update(onnx).digest('hex'),
     loweringVersion,
+    blockedConv: resolved.capabilities.blockedConv,
   };
 }
 

@@ -1,19 +1,16 @@
+import type { BlockSize } from '../types.js';
+
 /**
  * Version of what lowering emits. Raise it with every change that can change the bits of a result: it is part of the
  * engine fingerprint.
  */
-export const loweringVersion = 1;
-
-export type BlockSize = false | 8 | 16;
+export const loweringVersion = 2;
 
 /** What the runtime that will load the graph can do. */
 export interface Capabilities {
   /** Operators of domain com.microsoft that exist for the provider (FusedMatMul, Gelu); HardSigmoid as a fused step. */
   readonly microsoftOps: boolean;
-  /**
-   * Channels in a block of ONNX Runtime's internal blocked layout (domain com.microsoft.nchwc): what
-   * `blockedConvSelfTest` found on this machine; false = not to be used.
-   */
+  /** Domain com.microsoft.nchwc: what `blockedConvSelfTest` found on this machine; false = not to be used. */
   readonly blockedConv: BlockSize;
 }
 

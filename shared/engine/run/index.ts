@@ -1,3 +1,4 @@
 /** Running lowered programs: ONNX Runtime sessions in worker threads behind one queue. */
-export { OnnxEngine } from './onnx-engine.js';
+export { OnnxEngine, openPool, runOnce } from './onnx-engine.js';
+export { WorkerPool } from './io/pool.js';
 export type { OnnxEngineOptions } from './onnx-engine.js';

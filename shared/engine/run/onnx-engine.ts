@@ -1,6 +1,7 @@
 import { builtFile } from '@thaw/shared/runtime';
 import { ThawError } from '@thaw/shared/protocol';
 import { checkCall } from '../program/index.js';
+import { verifyProgram } from './verify.js';
 import type {
   Compiled,
   Engine,
@@ -12,14 +13,36 @@ import type {
 } from '../types.js';
 import { WorkerPool } from './io/pool.js';
 
+/** Threads that run programs on an execution provider of ONNX Runtime: 'cpu', 'cuda', 'webgpu'. */
+export const openPool = (provider: string, workers: number): WorkerPool =>
+  new WorkerPool({ workers, workerFile: builtFile(import.meta.url, './io/worker.js'), settings: { provider } });
+
+/** Loads a program without weights, runs it once, and unloads it. */
+export async function runOnce(
+  pool: WorkerPool,
+  program: Program,
+  inputs: Readonly<Record<string, TensorData>>,
+): Promise<Record<string, TensorData>> {
+  await pool.load(program);
+  try {
+    return outputsByName(
+      program,
+      await pool.run({ program, weights: [], inputs: program.inputs.map(({ name }) => inputs[name]!) }),
+    );
+  } finally {
+    pool.unload(program.digest);
+  }
+}
+
+const outputsByName = (program: Program, outputs: readonly TensorData[]): Record<string, TensorData> =>
+  Object.fromEntries(program.outputs.map((spec, i) => [spec.name, outputs[i]!]));
+
 export interface OnnxEngineOptions {
   readonly description: EngineDescription;
-  /** ONNX Runtime execution provider. */
-  readonly provider: string;
-  /** Definition -> lowered program, for this provider. */
+  /** Belongs to the engine, which closes it. */
+  readonly pool: WorkerPool;
+  /** Definition -> lowered program, for the provider of the pool. */
   readonly compile: (definition: ProgramDefinition) => Program;
-  /** For tests. */
-  readonly workerFile?: URL;
 }
 
 interface Session {
@@ -37,11 +60,7 @@ export class OnnxEngine implements Engine {
 
   constructor(options: OnnxEngineOptions) {
     this.#options = options;
-    this.#pool = new WorkerPool({
-      workers: options.description.workers,
-      workerFile: options.workerFile ?? builtFile(import.meta.url, './io/worker.js'),
-      settings: { provider: options.provider },
-    });
+    this.#pool = options.pool;
   }
 
   get kind(): EngineDescription['kind'] {
@@ -54,12 +73,20 @@ export class OnnxEngine implements Engine {
 
   async load(definition: ProgramDefinition): Promise<Compiled> {
     this.#refuseWhenClosed();
-    return this.loadProgram(this.#options.compile(definition));
+    return this.#load(this.#options.compile(definition));
   }
 
-  /** Loads a program that was lowered before. */
+  /**
+   * Loads a program that was lowered before, perhaps by another process or on another machine.
+   * Errors: THAW_ENGINE_PROGRAM_CORRUPT when it is not what its digest says, or was lowered for what this engine is not.
+   */
   async loadProgram(program: Program): Promise<Compiled> {
     this.#refuseWhenClosed();
+    verifyProgram(program, this.#options.description);
+    return this.#load(program);
+  }
+
+  async #load(program: Program): Promise<Compiled> {
     let session = this.#sessions.get(program.digest);
     if (session === undefined) {
       session = { program, ready: this.#pool.load(program), holders: 0 };
@@ -135,7 +162,7 @@ class CompiledProgram implements Compiled {
     this.#running.add(running);
     try {
       const outputs = await running;
-      return Object.fromEntries(program.outputs.map((spec, i) => [spec.name, outputs[i]!]));
+      return outputsByName(program, outputs);
     } finally {
       this.#running.delete(running);
     }

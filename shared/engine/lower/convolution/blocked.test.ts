@@ -2,21 +2,17 @@ import * as tf from '@tensorflow/tfjs-core';
 import ort from 'onnxruntime-node';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { trace } from '../../trace/index.js';
-import type { ProgramDefinition } from '../../types.js';
+import type { BlockSize, ProgramDefinition } from '../../types.js';
 import { lower } from '../lower.js';
-import type { BlockSize } from '../options.js';
 import { float, runEager, runProgram, sampleValues, worstError } from '../oracle.fixture.js';
 import { summarize } from '../summary.js';
 import { blockedConvSelfTest } from './blocked-self-test.js';
-import type { RunOnnx } from './blocked-self-test.js';
+import type { RunProgram } from './blocked-self-test.js';
 
-const runOnnx: RunOnnx = async (onnx, feeds) => {
-  const session = await ort.InferenceSession.create(onnx, { intraOpNumThreads: 1, logSeverityLevel: 4 });
+const run: RunProgram = async (program, inputs) => {
+  const session = await ort.InferenceSession.create(program.onnx, { intraOpNumThreads: 1, logSeverityLevel: 4 });
   try {
-    const tensors = Object.entries(feeds).map(([name, { data, shape }]) => [
-      name,
-      new ort.Tensor('float32', data, shape),
-    ]);
+    const tensors = program.inputs.map(({ name, shape }) => [name, new ort.Tensor('float32', inputs[name]!, shape)]);
     const results = await session.run(Object.fromEntries(tensors) as Record<string, ort.Tensor>);
     return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, tensor.data as Float32Array]));
   } finally {
@@ -39,7 +35,9 @@ const definition: ProgramDefinition = {
 describe('blockedConvSelfTest', () => {
   let block: BlockSize;
   beforeAll(async () => {
-    block = await blockedConvSelfTest(runOnnx);
+    const outcome = await blockedConvSelfTest(run);
+    expect(outcome.reason).not.toBe('');
+    block = outcome.blockSize;
   });
 
   it('finds the block size of this machine, and no other block size passes', async () => {
@@ -66,15 +64,34 @@ describe('blockedConvSelfTest', () => {
     expect(strategies.filter((strategy) => strategy === `blocked-${block}`)).toHaveLength(block === false ? 0 : 3);
   });
 
-  it('refuses a provider that computes blocked convolutions wrongly, or loads none', async () => {
-    const damaged: RunOnnx = async (onnx, feeds) => {
-      const results = await runOnnx(onnx, feeds);
-      if (Buffer.from(onnx).includes('nchwc')) results['gradient']![17]! += 0.01;
+  it('turns a block size off that is wrong in a single value, saying by how much', async () => {
+    for (const output of ['forward', 'gradient']) {
+      const damaged: RunProgram = async (program, inputs) => {
+        const results = await run(program, inputs);
+        if (program.blockedConv !== false) results[output]![17]! += 0.01;
+        return results;
+      };
+      const { blockSize, reason } = await blockedConvSelfTest(damaged);
+      expect(blockSize).toBe(false);
+      if (block !== false) expect(reason).toMatch(`blocks of ${block} are wrong by 0.01`);
+    }
+  });
+
+  it('turns blocks off where they give no number, nothing, or do not load', async () => {
+    const notNumbers: RunProgram = async (program, inputs) => {
+      const results = await run(program, inputs);
+      if (program.blockedConv !== false) results['forward']![3] = NaN;
       return results;
     };
-    expect(await blockedConvSelfTest(damaged)).toBe(false);
-    const without: RunOnnx = (onnx, feeds) =>
-      Buffer.from(onnx).includes('nchwc') ? Promise.reject(new Error('no such domain')) : runOnnx(onnx, feeds);
-    expect(await blockedConvSelfTest(without)).toBe(false);
+    expect((await blockedConvSelfTest(notNumbers)).blockSize).toBe(false);
+    const nothing: RunProgram = (program, inputs) =>
+      program.blockedConv === false ? run(program, inputs) : Promise.resolve({});
+    expect((await blockedConvSelfTest(nothing)).blockSize).toBe(false);
+    const without: RunProgram = (program, inputs) =>
+      program.blockedConv === false ? run(program, inputs) : Promise.reject(new Error('no such domain\nat line 3'));
+    expect(await blockedConvSelfTest(without)).toEqual({
+      blockSize: false,
+      reason: 'blocks of 8 do not run: no such domain; blocks of 16 do not run: no such domain',
+    });
   });
 });

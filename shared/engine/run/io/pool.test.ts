@@ -33,6 +33,7 @@ const program: Program = {
   outputs: [],
   digest: 'abc',
   loweringVersion: 1,
+  blockedConv: false,
 };
 const weights = [new Float32Array(new SharedArrayBuffer(8))];
 
