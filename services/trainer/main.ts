@@ -103,6 +103,7 @@ async function main(): Promise<void> {
     }),
     run,
   );
+  lifecycle.onStop('leased shards', () => source.close());
   let left: (code: number) => void = () => {};
   const ended = new Promise<number>((resolve) => (left = resolve));
   const machine = new Trainer({
@@ -119,7 +120,7 @@ async function main(): Promise<void> {
     timings: deriveTimings(config.heartbeatMs),
     arrays,
   });
-  const gauges = new TrainerGauges(metrics, clock, progress);
+  const gauges = new TrainerGauges(metrics, clock, progress, bulk);
   const shell = new TrainerShell({
     run: run.name,
     id,
@@ -152,7 +153,7 @@ async function main(): Promise<void> {
       weights: weightViews(state, arrays.weights),
       nowMs: () => clock.nowMs(),
       dispatch: (event) => {
-        if (event.kind === 'laneDone') gauges.laneComputed();
+        if (event.kind === 'laneDone') gauges.laneComputed(event.computeMs);
         shell.dispatch(event);
       },
     }),

@@ -20,6 +20,19 @@ export class Metrics {
     return new Counter({ name: `thaw_${name}`, help, labelNames: [...labels], registers: [this.registry] });
   }
 
+  /** A counter that somebody else keeps: `read` gives its value, which never falls, whenever metrics are rendered. */
+  counterOf(name: string, { help }: MetricOptions<never>, read: () => number): void {
+    new Counter({
+      name: `thaw_${name}`,
+      help,
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
+  }
+
   gauge<L extends string = never>(name: string, { help, labels = [] }: MetricOptions<L>): Gauge<L> {
     return new Gauge({ name: `thaw_${name}`, help, labelNames: [...labels], registers: [this.registry] });
   }

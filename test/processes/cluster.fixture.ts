@@ -145,10 +145,21 @@ export class ProcessCluster {
 
   /** A counter or gauge of a process, from its metrics. */
   async metric(child: Child, name: string): Promise<number> {
+    return (await this.metrics(child, [name]))[0]!;
+  }
+
+  /** Several counters or gauges of a process, of one moment. */
+  async metrics(child: Child, names: readonly string[]): Promise<number[]> {
     const url = String(child.ready.metrics ?? child.ready.listening);
-    const text = new TextDecoder().decode(await callBytes({ url, token }, '/metrics'));
-    const line = text.split('\n').find((candidate) => candidate.startsWith(name));
-    return line === undefined ? 0 : Number(line.split(' ').at(-1));
+    const lines = new TextDecoder().decode(await callBytes({ url, token }, '/metrics')).split('\n');
+    return names.map((name) =>
+      Number(
+        lines
+          .find((line) => line.startsWith(name))
+          ?.split(' ')
+          .at(-1) ?? 0,
+      ),
+    );
   }
 
   /** Step and slice digests of every checkpoint: weights, EMA, moments and exponents are all in the slices. */

@@ -37,6 +37,11 @@ export class LaneSource {
     return augmentBytes({ images, shape: imageShape, size: data.size, flip: data.flip, seed, step, lane });
   }
 
+  /** Reads nothing ahead any more and waits for what is under way. */
+  close(): Promise<void> {
+    return this.#shards.close();
+  }
+
   #nextLease(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const done = (): void => {
