@@ -23,7 +23,7 @@ import {
   createLogger,
   Health,
   Lifecycle,
-  loadConfig,
+  loadProcessConfig,
   Metrics,
   randomHex,
   startOperationsServer,
@@ -82,7 +82,7 @@ const orderOf = (run: RunConfig): SampleOrder => ({
 });
 
 async function main(): Promise<void> {
-  const config = loadConfig({ schema: CoordinatorConfigSchema, env: process.env });
+  const config = loadProcessConfig(CoordinatorConfigSchema, process.env);
   const clock = systemClock;
   const id = `${config.name}-${randomHex(systemEntropy, 4)}`;
   const logger = createLogger({ service: 'coordinator', level: config.logLevel, fields: { coordinator: id } });

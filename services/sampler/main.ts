@@ -6,7 +6,7 @@ import {
   createLogger,
   Health,
   Lifecycle,
-  loadConfig,
+  loadProcessConfig,
   Metrics,
   randomHex,
   startOperationsServer,
@@ -40,7 +40,7 @@ function engineKind(text: string): EngineKind | 'auto' {
 }
 
 async function main(): Promise<void> {
-  const config = loadConfig({ schema: SamplerConfigSchema, env: process.env });
+  const config = loadProcessConfig(SamplerConfigSchema, process.env);
   const clock = systemClock;
   const name = `${config.name}-${randomHex(systemEntropy, 4)}`;
   const logger = createLogger({ service: 'sampler', level: config.logLevel, fields: { sampler: name } });

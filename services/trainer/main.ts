@@ -8,7 +8,7 @@ import {
   createLogger,
   Health,
   Lifecycle,
-  loadConfig,
+  loadProcessConfig,
   Metrics,
   Progress,
   randomHex,
@@ -35,7 +35,7 @@ import { createLayout } from './reduce/index.js';
 const stepLimitMs = 10 * 60_000;
 
 async function main(): Promise<void> {
-  const config = loadConfig({ schema: TrainerConfigSchema, env: process.env });
+  const config = loadProcessConfig(TrainerConfigSchema, process.env);
   const clock = systemClock;
   const id = `${config.name}-${randomHex(systemEntropy, 4)}`;
   const logger = createLogger({ service: 'trainer', level: config.logLevel, fields: { trainer: id } });

@@ -34,3 +34,4 @@ export {
   tokenCookieHeader,
 } from './http-access.js';
 export type { AccessRules } from './http-access.js';
+export { loadProcessConfig } from './io/process-config.js';
