@@ -30,6 +30,8 @@ export interface S3DoubleOptions {
   readonly pageSize?: number;
   /** Accepts conditions and ignores them, as some servers do. */
   readonly ignoreConditions?: boolean;
+  /** Whether a request is answered; others get 403 AccessDenied. `accessKey` is the requester's, '' when it has none. */
+  readonly allows?: (request: { readonly method: string; readonly key: string; readonly accessKey: string }) => boolean;
 }
 
 export class S3Double {
@@ -71,6 +73,8 @@ export class S3Double {
     const method = request.method ?? '';
     this.requests.push(`${method} ${key}`);
     if (bucket !== this.bucket) return fail(response, 404, 'NoSuchBucket');
+    const accessKey = /Credential=([^/]+)\//.exec(request.headers.authorization ?? '')?.[1] ?? '';
+    if (this.#options.allows?.({ method, key, accessKey }) === false) return fail(response, 403, 'AccessDenied');
     const position = this.#faults.findIndex((fault) => fault.method === method);
     const planned = position < 0 ? undefined : this.#faults.splice(position, 1)[0];
     if (planned?.fault === 'slow-down') return fail(response, 503, 'SlowDown');

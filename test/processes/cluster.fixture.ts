@@ -64,13 +64,14 @@ export class ProcessCluster {
     this.run = run;
   }
 
-  /** A folder store with 170 digits (8 x 20 and a remainder of 10) in four shards, the run, and a broker. */
+  /** A store (a folder of its own) with 170 digits (8 x 20 and a remainder of 10) in four shards, the run, and a broker. */
   static async create(
     run: RunConfig = smallRun(),
     broker: 'embedded' | 'nats-server' = 'embedded',
+    options: { readonly storeUrl?: string; readonly imagesPerShard?: number } = {},
   ): Promise<ProcessCluster> {
     const dir = mkdtempSync(join(tmpdir(), 'thaw-processes-'));
-    const storeUrl = pathToFileURL(join(dir, 'store')).href;
+    const storeUrl = options.storeUrl ?? pathToFileURL(join(dir, 'store')).href;
     const store = await openStore(storeUrl);
     const { train, test } = await openMnist();
     await packDataset(
@@ -79,7 +80,7 @@ export class ProcessCluster {
       {
         name: 'digits',
         preprocessing: { method: 'pillow-bilinear', size: run.data.size },
-        shardBytes: 48 * run.data.size ** 2,
+        shardBytes: (options.imagesPerShard ?? 48) * run.data.size ** 2,
       },
     );
     await createRun(store, run);
@@ -119,6 +120,9 @@ export class ProcessCluster {
           THAW_NATS_URL: this.broker.url,
           ...(this.broker.token === undefined ? {} : { THAW_NATS_TOKEN: this.broker.token }),
           THAW_RUN: this.run.name,
+          // By these an S3 store can tell who asks.
+          AWS_ACCESS_KEY_ID: name,
+          AWS_SECRET_ACCESS_KEY: 'for-tests-only',
           ...own[service],
           ...env,
         },
