@@ -47,7 +47,7 @@ export function lower(graph: TracedGraph, options: LoweringOptions = {}): Progra
 
 /** The second half of `lower`, for a graph that is simplified already. */
 export function lowerSimplified(graph: SimplifiedGraph, options: LoweringOptions = {}): Program {
-  const resolved = resolveOptions(options);
+  const resolved = resolveFor(graph, options);
   const { model, orders } = lowerToModel(graph, resolved);
   const onnx = encodeModel(model);
   const byRole = (role: string): Value[] => graph.inputs.filter((input) => input.attributes['role'] === role);
@@ -66,6 +66,12 @@ export function lowerSimplified(graph: SimplifiedGraph, options: LoweringOptions
     blockedConv: resolved.capabilities.blockedConv,
   };
 }
+
+/** A training program has one batch size for a whole run; any other may be lowered for several that must agree. */
+export const resolveFor = (graph: SimplifiedGraph, options: LoweringOptions): ResolvedOptions =>
+  resolveOptions(options, {
+    choiceByBatch: Object.keys(graph.outputs).some((name) => name.startsWith(gradientPrefix)),
+  });
 
 const nameOf = (input: Value): string => input.attributes['name'] as string;
 

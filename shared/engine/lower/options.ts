@@ -34,10 +34,19 @@ export interface LoweringOptions {
 export interface ResolvedOptions {
   readonly capabilities: Capabilities;
   readonly formulations: Formulations;
+  /**
+   * Whether a choice may depend on the batch size. Not where rows must have equal bits in batches of different sizes: in
+   * programs without gradients, which samplers run.
+   */
+  readonly choiceByBatch: boolean;
 }
 
-export function resolveOptions(options: LoweringOptions = {}): ResolvedOptions {
+export function resolveOptions(
+  options: LoweringOptions,
+  { choiceByBatch }: { choiceByBatch: boolean },
+): ResolvedOptions {
   return {
+    choiceByBatch,
     capabilities: { microsoftOps: true, blockedConv: false, ...options.capabilities },
     formulations: {
       winograd: true,

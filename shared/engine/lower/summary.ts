@@ -2,8 +2,7 @@ import { simplify } from '../graph/index.js';
 import type { SimplifiedGraph } from '../graph/index.js';
 import type { TracedGraph } from '../types.js';
 import { chooseConvolution } from './convolution/choose.js';
-import { lowerToModel } from './lower.js';
-import { resolveOptions } from './options.js';
+import { lowerToModel, resolveFor } from './lower.js';
 import type { LoweringOptions } from './options.js';
 
 export interface LoweringSummary {
@@ -31,7 +30,7 @@ const byCount = (counts: Iterable<readonly [string, number]>): Record<string, nu
 /** What lowering did to a graph: for `thaw engine graph --summary`, and to see why something is slow. */
 export function summarize(graph: TracedGraph, options: LoweringOptions = {}): LoweringSummary {
   const simplified: SimplifiedGraph = simplify(graph);
-  const resolved = resolveOptions(options);
+  const resolved = resolveFor(simplified, options);
   const { model } = lowerToModel(simplified, resolved);
   const operators = new Map<string, number>();
   for (const node of model.nodes) operators.set(node.op, (operators.get(node.op) ?? 0) + 1);

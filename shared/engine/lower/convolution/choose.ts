@@ -8,6 +8,7 @@ import { blockedDepthwiseForward, blockedDepthwiseInputGradient } from './blocke
 import { toeplitzFilterGradient } from './depthwise-toeplitz.js';
 import { factoredFilterGradient, im2colFilterGradient, pointwiseFilterGradient } from './filter-gradient-product.js';
 import * as plain from './plain.js';
+import { tileCount } from './winograd-tiles.js';
 import { stridedFilterGradient, stridedForward, stridedInputGradient } from './strided-phases.js';
 import { winogradFilterGradient, winogradForward, winogradInputGradient } from './winograd.js';
 
@@ -33,7 +34,8 @@ const strategy = (name: string, lower: Lowering, filterOrder: AxisOrder): Convol
  * The rule, from measurements on x64 (`bench/`, one thread), first match:
  * - 3x3, stride 1, padding 1, channels divisible by 4: Winograd. Tiles of 4x4 results (4 times fewer multiplications),
  *   but of 2x2 (2.25 times) on maps up to 10 wide with sqrt(C * O) >= 300, where transformed filters of 4 times the
- *   size would cost more memory traffic than they save.
+ *   size would cost more memory traffic than they save; and in training programs with sqrt(C * O) >= 64 where so few
+ *   tiles share a filter that transforming it costs more than the products (`tileCost`).
  * - 4x4, stride 2, padding 1 on even maps, channels divisible by 4: phases (1.8 times fewer multiplications, and no im2col).
  * - filter gradients: one product over the batch; for stride 1 on maps at least 20 wide in the factored form, whose
  *   fewer copies outweigh the padded rows it computes in vain.
@@ -129,10 +131,22 @@ function hasForm(g: ConvolutionAttributes, side: number, stride: number): boolea
   );
 }
 
-function winogradTile(g: ConvolutionAttributes, { formulations }: ResolvedOptions): number | undefined {
-  if (!formulations.winograd || !hasForm(g, 3, 1)) return undefined;
+function winogradTile(g: ConvolutionAttributes, options: ResolvedOptions): 2 | 4 | undefined {
+  if (!options.formulations.winograd || !hasForm(g, 3, 1)) return undefined;
   const [, , c, o] = g.filterShape as readonly [number, number, number, number];
-  return g.outputShape[1]! <= 10 && Math.sqrt(c * o) >= 300 ? 2 : 4;
+  const channels = Math.sqrt(c * o);
+  if (g.outputShape[1]! <= 10 && channels >= 300) return 2;
+  return options.choiceByBatch && channels >= 64 && tileCost(g, 2) < tileCost(g, 4) ? 2 : 4;
+}
+
+/** Rows below which a product with transformed filters costs what reading them costs. */
+const leastRows = 14;
+
+/** Operations per element of the filter: those of its transform (a product with t*t rows of 9), and those of the products. */
+function tileCost(g: ConvolutionAttributes, m: 2 | 4): number {
+  const [n, height, width] = g.outputShape as readonly [number, number, number, number];
+  const taps = (m + 2) * (m + 2);
+  return taps * (2 * 9 + 2 * Math.max(leastRows, tileCount(n, height, width, m)));
 }
 
 const takesPhases = (g: ConvolutionAttributes, { formulations }: ResolvedOptions): boolean =>

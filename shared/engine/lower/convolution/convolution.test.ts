@@ -34,6 +34,18 @@ const cases: readonly Case[] = [
     strategies: ['winograd-2', 'winograd-2', 'winograd-2'],
   },
   {
+    what: '3x3 of few tiles under a large filter',
+    image: [2, 7, 7, 64],
+    filter: [3, 3, 64, 128],
+    strategies: ['winograd-2', 'winograd-2', 'winograd-2'],
+  },
+  {
+    what: '3x3 of more tiles under the same filter',
+    image: [4, 7, 7, 64],
+    filter: [3, 3, 64, 128],
+    strategies: winograd,
+  },
+  {
     what: '3x3 of one channel',
     image: [2, 6, 6, 1],
     filter: [3, 3, 1, 8],
@@ -192,5 +204,24 @@ describe.each(cases)('convolution $what', (testCase) => {
     const chosen = (suffix: string): string | undefined => convolutions.find(({ op }) => op.endsWith(suffix))?.strategy;
     const forward = convolutions.find(({ op }) => !op.includes('Backprop'))?.strategy;
     expect([forward, chosen('BackpropInput'), chosen('BackpropFilter')]).toEqual(testCase.strategies);
+  });
+});
+
+describe('the choice of tiles', () => {
+  const chosen = (batch: number, gradientOf?: 'loss'): string[] => {
+    const { gradientOf: _, ...definition } = program({
+      what: 'few tiles',
+      image: [batch, 7, 7, 64],
+      filter: [3, 3, 64, 128],
+      strategies: winograd,
+    });
+    const graph = trace({ ...definition, ...(gradientOf !== undefined && { gradientOf }) });
+    return summarize(graph).convolutions.map(({ strategy }) => strategy);
+  };
+
+  it('depends on the batch in training programs only: rows of others keep their bits in batches of any size', () => {
+    expect(new Set(chosen(2, 'loss'))).toEqual(new Set(['winograd-2']));
+    expect(new Set(chosen(8, 'loss'))).toEqual(new Set(['winograd-4']));
+    for (const batch of [1, 2, 8]) expect(chosen(batch)).toEqual(['winograd-4']);
   });
 });
