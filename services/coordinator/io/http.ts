@@ -18,6 +18,7 @@ import {
 import { promote, rollback, type ObjectStore, type RecordSigner } from '@thaw/shared/storage';
 import { z } from 'zod';
 import type { Status, StepPoint } from '../views/status.js';
+import { thinPoints } from '../views/thin-points.js';
 import { evaluationPicture } from './checkpoints.js';
 
 export interface HttpOptions extends AccessRules {
@@ -58,6 +59,8 @@ const security = {
   'cache-control': 'no-store',
 };
 const defaultMaxWatchers = 200;
+/** A page that is opened late gets the curve in about so many points; `/v1/steps` has all. */
+const firstPoints = 2000;
 /** What fastify says of a request that reached no route, in our codes. */
 const frameworkCodes: Readonly<Record<string, ErrorCode>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'THAW_BODY_TOO_LARGE',
@@ -203,7 +206,7 @@ function routes(app: FastifyInstance, options: HttpOptions, watchers: Set<Fastif
       throw new ThawError('THAW_TOO_MANY_WATCHERS', `${maxWatchers} watchers are connected already.`);
     reply.hijack();
     reply.raw.writeHead(200, { ...security, 'content-type': 'text/event-stream' });
-    reply.raw.write(event('steps', options.points()) + event('status', options.status()));
+    reply.raw.write(event('steps', thinPoints(options.points(), firstPoints)) + event('status', options.status()));
     watchers.add(reply);
     reply.raw.on('close', () => watchers.delete(reply));
   });
