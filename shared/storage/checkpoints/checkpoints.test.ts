@@ -59,6 +59,15 @@ describe('checkpoints', () => {
     expect(createHash('sha256').update(bytes).digest('hex')).toBe(manifestSha256);
   });
 
+  test('are not committed when their slices have another history than expected', async () => {
+    const store = new MemoryStore();
+    const records = [];
+    for (const slice of splitIntoSlices(smallState(40), 2)) records.push(await writeSlice(store, encodeSlice(slice)));
+    const attempt = commitManifest(store, { ...fields, step: 40 }, records, 'ff'.repeat(32));
+    await expect(attempt).rejects.toMatchObject({ code: 'THAW_CHECKPOINT_INVALID' });
+    expect(await store.head(checkpointKey('trial', 40))).toBeUndefined();
+  });
+
   test('keep values that JSON or a rounding could lose', async () => {
     const state = smallState(1);
     const data = Float32Array.of(NaN, Infinity, -Infinity, -0, 1e-45, 3.4028234e38);

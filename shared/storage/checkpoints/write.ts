@@ -4,23 +4,14 @@
  */
 import { z } from 'zod';
 import { ThawError } from '../../protocol/index.js';
-import { blobKey, getBlob, putBlob } from '../blobs/index.js';
-import type { SafetensorsHeader } from '../safetensors/index.js';
-import { decodeSafetensorsHeader, safetensorsHeaderEnd } from '../safetensors/index.js';
+import { getBlob, putBlob } from '../blobs/index.js';
 import type { ObjectStore } from '../store/index.js';
-import type { CheckpointManifest, ManifestFields, SliceRecord, StoredManifest, TensorEntry } from './manifest.js';
-import {
-  ManifestFieldsSchema,
-  TensorEntrySchema,
-  checkpointFormat,
-  checkpointKey,
-  decodeManifest,
-  encodeManifest,
-} from './manifest.js';
+import { hashStoredWeights, inspectSlices } from './inspect.js';
+import type { CheckpointManifest, ManifestFields, SliceRecord, StoredManifest } from './manifest.js';
+import { ManifestFieldsSchema, checkpointFormat, checkpointKey, decodeManifest, encodeManifest } from './manifest.js';
 import type { RunState } from './run-state.js';
-import { floatsOf, weightsSha256 } from './run-state.js';
-import type { EncodedSlice, StateSlice } from './slices.js';
-import { checkSameState, checkStateTensor, encodeSlice, readSliceMetadata, splitIntoSlices } from './slices.js';
+import type { EncodedSlice } from './slices.js';
+import { encodeSlice, splitIntoSlices } from './slices.js';
 
 /** Stores an encoded slice and returns what to report. */
 export async function writeSlice(store: ObjectStore, slice: EncodedSlice): Promise<SliceRecord> {
@@ -48,7 +39,8 @@ export interface CommittedManifest extends StoredManifest {
 
 /**
  * Writes the manifest of a checkpoint whose slices are all written and confirmed. Reads the header of every slice first:
- * all must be there, have the reported size, and be the parts of one state at `fields.step`.
+ * all must be there, have the reported size, and be the parts of one state at `fields.step`, with the history expected if one is
+ * given. Unless the fields name it, the hash of the weights is computed, reading one tensor at a time.
  * @throws ThawError THAW_CHECKPOINT_INVALID or THAW_BLOB_NOT_FOUND before any effect; THAW_CHECKPOINT_CONFLICT if the step
  *   has a checkpoint of other content.
  */
@@ -56,21 +48,29 @@ export async function commitManifest(
   store: ObjectStore,
   fields: ManifestFields,
   slices: readonly SliceRecord[],
+  expectedHistoryDigest?: string,
 ): Promise<CommittedManifest> {
   const parsed = ManifestFieldsSchema.safeParse(fields);
   if (!parsed.success)
     throw new ThawError('THAW_CHECKPOINT_INVALID', `A manifest cannot be written: ${z.prettifyError(parsed.error)}`);
   const checked = parsed.data;
   const ordered = [...slices].sort((a, b) => a.index - b.index);
-  const { scalars, tensors } = await inspectSlices(store, ordered);
+  const inspected = await inspectSlices(store, ordered);
+  const { scalars, tensors } = inspected;
   if (scalars.step !== checked.step)
     throw new ThawError(
       'THAW_CHECKPOINT_INVALID',
       `The slices are of step ${scalars.step}, not of step ${checked.step}.`,
     );
+  if (expectedHistoryDigest !== undefined && scalars.historyDigest !== expectedHistoryDigest)
+    throw new ThawError(
+      'THAW_CHECKPOINT_INVALID',
+      `The slices of step ${checked.step} have the history ${scalars.historyDigest}, not ${expectedHistoryDigest}.`,
+    );
   const manifest: CheckpointManifest = {
     format: checkpointFormat,
     ...checked,
+    weightsSha256: checked.weightsSha256 ?? (await hashStoredWeights(store, inspected)),
     ...scalars,
     slices: ordered.map(({ index, sha256, bytes }) => ({ index, sha256, bytes })),
     tensors,
@@ -110,48 +110,6 @@ function contentOf(manifest: CheckpointManifest): string {
   ]);
 }
 
-async function inspectSlices(
-  store: ObjectStore,
-  records: readonly SliceRecord[],
-): Promise<{ scalars: StateSlice['scalars']; tensors: TensorEntry[] }> {
-  let first: Omit<StateSlice, 'tensors'> | undefined;
-  const tensors: TensorEntry[] = [];
-  for (const [position, record] of records.entries()) {
-    const header = await readHeader(store, record);
-    const slice = readSliceMetadata(header.metadata);
-    first ??= slice;
-    checkSameState(first, slice);
-    if (record.index !== position || slice.index !== position || slice.count !== records.length)
-      throw new ThawError(
-        'THAW_CHECKPOINT_INVALID',
-        `Slice ${slice.index} of ${slice.count} was reported as slice ${record.index} of ${records.length}, in place ${position}.`,
-      );
-    for (const { name, dtype, shape } of header.places) {
-      checkStateTensor(name, dtype);
-      tensors.push(TensorEntrySchema.parse({ name, dtype, shape, slice: position }));
-    }
-  }
-  if (first === undefined) throw new ThawError('THAW_CHECKPOINT_INVALID', 'A checkpoint has at least one slice.');
-  tensors.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return { scalars: first.scalars, tensors };
-}
-
-async function readHeader(store: ObjectStore, record: SliceRecord): Promise<SafetensorsHeader> {
-  const key = blobKey(record.sha256);
-  const found = await store.head(key);
-  if (found === undefined)
-    throw new ThawError('THAW_BLOB_NOT_FOUND', `Slice ${record.index} (${record.sha256}) is not in the store.`);
-  if (found.size !== record.bytes)
-    throw new ThawError('THAW_BLOB_CORRUPT', `Slice ${record.index} has ${found.size} bytes, not ${record.bytes}.`);
-  // Most headers fit into the first read; a longer one takes a second.
-  let begin = await store.get(key, { offset: 0, length: 65_536 });
-  const end = begin === undefined ? 0 : safetensorsHeaderEnd(begin.bytes, found.size);
-  if (begin !== undefined && begin.bytes.byteLength < end) begin = await store.get(key, { offset: 0, length: end });
-  if (begin === undefined)
-    throw new ThawError('THAW_BLOB_NOT_FOUND', `Slice ${record.index} was removed while it was read.`);
-  return decodeSafetensorsHeader(begin.bytes, found.size);
-}
-
 /** Writes a whole checkpoint from one process: slices, read back, then the manifest. */
 export async function writeCheckpoint(
   store: ObjectStore,
@@ -165,6 +123,5 @@ export async function writeCheckpoint(
     await readBackSlice(store, record);
     records.push(record);
   }
-  const digest = fields.weightsSha256 ?? weightsSha256(floatsOf(state.tensors, 'weights'));
-  return commitManifest(store, { ...fields, step: state.step, weightsSha256: digest }, records);
+  return commitManifest(store, { ...fields, step: state.step }, records);
 }
