@@ -1,0 +1,63 @@
+// Does quantising gradients change training? The demonstration's run, three seeds, each with fp32 sums and in fixed point.
+// npm run bench -- fixed-point [--steps 300] [--seeds 3] [--window 50] [--workers 2] [--json]
+import { readFileSync } from 'node:fs';
+import { openMnist, packDataset } from '@thaw/shared/data';
+import { RunConfigSchema } from '@thaw/shared/protocol';
+import { MemoryStore } from '@thaw/shared/storage';
+import { parse } from 'yaml';
+import { compareCurves, openTraining, trainInFixedPoint, trainInFp32 } from './fixed-point-training.mjs';
+import { keep, machine, numberOption, wantsJson } from './results.mjs';
+
+const steps = numberOption('steps', 300);
+const seeds = Array.from({ length: numberOption('seeds', 3) }, (_, i) => i + 1);
+const windowSteps = numberOption('window', 50);
+const workers = numberOption('workers', 2);
+const before = machine();
+const demo = parse(readFileSync(new URL('../examples/mnist-demo.yaml', import.meta.url), 'utf8'));
+
+const store = new MemoryStore();
+const { train, test } = await openMnist();
+await packDataset(
+  store,
+  { train, test },
+  {
+    name: demo.data.dataset,
+    preprocessing: { method: 'pillow-bilinear', size: demo.data.size },
+    shardBytes: 4 << 20,
+  },
+);
+const curves = [];
+/** Kept after every seed, so that a measurement that is cut short leaves what it has. */
+const keepSoFar = () => {
+  const windows = compareCurves(curves, windowSteps);
+  const within = windows.every(({ spread, difference }) => difference <= spread);
+  return keep('fixed-point', before, { run: demo.name, steps, windowSteps, within, windows, curves });
+};
+let entry;
+for (const seed of seeds) {
+  const training = await openTraining(RunConfigSchema.parse({ ...demo, seed }), store, { workers });
+  const fp32 = await trainInFp32(training, steps);
+  process.stderr.write(`seed ${seed}, fp32: loss ${fp32.losses.at(-1).toFixed(4)}\n`);
+  const fixedPoint = await trainInFixedPoint(training, steps);
+  process.stderr.write(`seed ${seed}, fixed point: loss ${fixedPoint.losses.at(-1).toFixed(4)}\n`);
+  await training.close();
+  let largest = 0;
+  fp32.weights.forEach((weight, i) => (largest = Math.max(largest, Math.abs(weight - fixedPoint.weights[i]))));
+  curves.push({ seed, fp32: fp32.losses, fixedPoint: fixedPoint.losses, largestWeightDifference: largest });
+  entry = keepSoFar();
+}
+const { windows, within } = entry;
+if (wantsJson()) console.log(JSON.stringify({ ...entry, curves: undefined }));
+else {
+  console.table(
+    windows.map(({ fromStep, throughStep, fp32, fixedPoint, spread, difference }) => ({
+      steps: `${fromStep}-${throughStep}`,
+      fp32: fp32.map((value) => value.toFixed(5)).join(' '),
+      'fixed point': fixedPoint.map((value) => value.toFixed(5)).join(' '),
+      'spread of seeds': spread.toFixed(6),
+      'largest difference': difference.toFixed(6),
+    })),
+  );
+  console.log(within ? 'Within the spread of the seeds in every window.' : 'NOT within the spread of the seeds.');
+}
+process.exit(within ? 0 : 1);
