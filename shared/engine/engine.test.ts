@@ -1,7 +1,17 @@
 /** What every engine that is present must do, and what openEngine promises. */
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { doctor, engineKinds, fromStored, lower, openEngine, probeFingerprint, toStored, trace } from './index.js';
+import {
+  doctor,
+  engineKinds,
+  fromStored,
+  lower,
+  openEngine,
+  probeFingerprint,
+  toStored,
+  trace,
+  withConstantWeights,
+} from './index.js';
 import type { Compiled, Engine, EngineCall, OnnxEngine, ProgramDefinition, TensorData } from './index.js';
 
 const f32 = (...shape: number[]) => ({ shape, dtype: 'float32' as const });
@@ -236,6 +246,35 @@ describe('openEngine', () => {
     for (const answer of answers) expect(answer.reason).toMatch(/\S/);
     expect(answers.find((answer) => answer.kind === 'onnx-cpu')).toMatchObject({ available: true });
     expect(answers.find((answer) => answer.kind === 'tfjs-wasm')).toMatchObject({ available: true });
+  });
+});
+
+describe('withConstantWeights', () => {
+  const { gradientOf: _, ...forward } = definition;
+
+  it.each(['onnx-cpu', 'tfjs-wasm'] as const)('gives what the weights as arguments give, on %s', async (kind) => {
+    const engine = await openEngine({ kind });
+    try {
+      const variable = await engine.load(forward);
+      const constant = await engine.load(withConstantWeights(forward, modelWeights));
+      expect(constant.weights).toEqual([]);
+      const [a, b] = [await variable.run(callOf(variable)), await constant.run({ weights: {}, inputs })];
+      expect(Object.keys(b).sort()).toEqual(Object.keys(a).sort());
+      expect(Math.max(...a['y']!.map((value, i) => Math.abs(value - b['y']![i]!)))).toBeLessThan(1e-6);
+      const other = await engine.load(withConstantWeights(forward, { ...modelWeights, bias: wave(4, 1) }));
+      expect(other.digest).not.toBe(constant.digest);
+    } finally {
+      await engine.close();
+    }
+  });
+
+  it.each<[string, ProgramDefinition, Record<string, Float32Array>]>([
+    ["weight 'kernel' needs 72 values, got nothing", forward, {}],
+    ["weight 'kernel' needs 72 values, got 3", forward, { ...modelWeights, kernel: wave(3, 1) }],
+    ["weight 'bias' has a value that is not finite", forward, { ...modelWeights, bias: Float32Array.of(0, NaN, 0, 0) }],
+    ['gradients are taken of weights that can change', definition, modelWeights],
+  ])('refuses: %s', (problem, program, weights) => {
+    expect(() => withConstantWeights(program, weights)).toThrow(problem);
   });
 });
 

@@ -41,18 +41,19 @@ const strategy = (name: string, lower: Lowering, filterOrder: AxisOrder): Convol
  *   fewer copies outweigh the padded rows it computes in vain.
  * - depthwise convolutions and input gradients of stride 1, where allowed: in blocks of channels.
  * - depthwise filter gradients of stride 1: Toeplitz products.
- * - everything else: ONNX's own convolution.
+ * - everything else: ONNX's own convolution; also 3x3 and 4x4 forward where the filter is a constant (`withConstantWeights`) and
+ *   small, since ONNX Runtime then lays out the whole chain in its blocked layout by itself.
  */
 export function chooseConvolution(value: Value, options: ResolvedOptions): ConvolutionStrategy | undefined {
   switch (value.op) {
     case 'Conv2D':
-      return chooseForward(convolutionOf(value), options);
+      return chooseForward(convolutionOf(value), isConstantFilter(value), options);
     case 'Conv2DBackpropInput':
       return chooseInputGradient(convolutionOf(value), options);
     case 'Conv2DBackpropFilter':
       return chooseFilterGradient(convolutionOf(value), options);
     case 'DepthwiseConv2dNative':
-      return takesBlocks(convolutionOf(value), options)
+      return takesBlocks(convolutionOf(value), options) && !isConstantFilter(value)
         ? strategy(`blocked-${options.capabilities.blockedConv}`, blockedDepthwiseForward, plain.depthwiseChannelsFirst)
         : strategy('plain', plain.plainDepthwiseForward, plain.depthwiseChannelsFirst);
     case 'DepthwiseConv2dNativeBackpropInput':
@@ -70,7 +71,8 @@ export function chooseConvolution(value: Value, options: ResolvedOptions): Convo
   }
 }
 
-function chooseForward(g: ConvolutionAttributes, options: ResolvedOptions): ConvolutionStrategy {
+function chooseForward(g: ConvolutionAttributes, constant: boolean, options: ResolvedOptions): ConvolutionStrategy {
+  if (constant && !outdoesPacked(g)) return strategy('plain', plain.plainForward, plain.filterChannelsFirst);
   const m = winogradTile(g, options);
   if (m !== undefined) return strategy(`winograd-${m}`, winogradForward(m), modelLayout);
   if (takesPhases(g, options)) return strategy('strided-phases', stridedForward, modelLayout);
@@ -104,6 +106,15 @@ function chooseDepthwiseFilterGradient(g: ConvolutionAttributes, options: Resolv
     return strategy('toeplitz-product', toeplitzFilterGradient, plain.depthwiseChannelsFirst);
   }
   return strategy('plain', plain.plainDepthwiseFilterGradient, plain.depthwiseChannelsFirst);
+}
+
+const isConstantFilter = (value: Value): boolean => value.inputs[1]?.op === 'Constant';
+
+/** Whether a transformed filter is better than one that ONNX Runtime packs for its own convolution, as it does with constants. */
+function outdoesPacked(g: ConvolutionAttributes): boolean {
+  const [, , c, o] = g.filterShape as readonly [number, number, number, number];
+  const channels = Math.sqrt(c * o);
+  return channels >= 300 || (channels >= 90 && g.outputShape[1]! >= 16);
 }
 
 function takesBlocks(g: ConvolutionAttributes, { capabilities }: ResolvedOptions): boolean {

@@ -225,3 +225,25 @@ describe('the choice of tiles', () => {
     for (const batch of [1, 2, 8]) expect(chosen(batch)).toEqual(['winograd-4']);
   });
 });
+
+describe('constant filters', () => {
+  const chosen = (size: number, channels: number): string | undefined => {
+    const graph = trace({
+      name: 'constant filter',
+      weights: {},
+      inputs: { x: float(1, size, size, channels) },
+      fn: (_, { x }) => {
+        const values = Float32Array.from({ length: 9 * channels * channels }, (_, i) => i % 7);
+        return { y: tf.conv2d(x as tf.Tensor4D, tf.tensor4d(values, [3, 3, channels, channels]), 1, 'same') };
+      },
+    });
+    return summarize(graph).convolutions[0]?.strategy;
+  };
+
+  it('are left to ONNX Runtime where they are small, and transformed where they are not', () => {
+    expect(chosen(28, 32)).toBe('plain');
+    expect(chosen(7, 100)).toBe('plain');
+    expect(chosen(32, 100)).toBe('winograd-4');
+    expect(chosen(8, 304)).toBe('winograd-2');
+  });
+});
