@@ -1,0 +1,124 @@
+// npm run bench -- engine [--json] [--only <part of a name>] [--rounds <n>] [--few-rounds <n>] [--compile]
+// CPU time of training steps, forward passes and the optimizer, one thread, beside PyTorch in the same rounds: every
+// contestant is a process of its own, and they take turns call by call. PyTorch is used if `python3`, or the Python
+// that THAW_BENCH_PYTHON names, can import torch. The gradients (or images) of both sides are compared as well.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { contestants, findPython, start } from './engine/children.mjs';
+import { writeTensors } from './engine/network.mjs';
+import { works } from './engine/works.mjs';
+import { keep, machine, numberOption, wantsJson } from './results.mjs';
+
+const option = (name) =>
+  process.argv.includes(`--${name}`) ? process.argv[process.argv.indexOf(`--${name}`) + 1] : '';
+const torch = findPython();
+const before = machine();
+const say = (line) => process.stderr.write(`${line}\n`);
+const round = (value, digits) => Number(value.toPrecision(digits));
+const warmUpCalls = 2;
+
+const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
+
+/** |a - b| / |b| of all values together. The first value of a training result is the loss, which is left out. */
+function relativeError(fileA, fileB, skip) {
+  const floats = (file) => {
+    const bytes = readFileSync(file);
+    return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4).subarray(skip);
+  };
+  const [a, b] = [floats(fileA), floats(fileB)];
+  if (a.length !== b.length) throw new Error(`the results have ${a.length} and ${b.length} values`);
+  let [difference, whole] = [0, 0];
+  for (let i = 0; i < a.length; i++) {
+    difference += (a[i] - b[i]) ** 2;
+    whole += b[i] ** 2;
+  }
+  return Math.sqrt(difference / whole);
+}
+
+async function measure(work) {
+  const folder = mkdtempSync(join(tmpdir(), 'thaw-bench-'));
+  const running = [];
+  try {
+    const tensors = work.kind === 'adam' ? [] : writeTensors(work, folder);
+    for (const contestant of contestants(work.kind, torch, process.argv.includes('--compile'))) {
+      const process_ = start(contestant);
+      running.push({ ...contestant, ...process_, cpuMs: [], peakRssMiB: 0 });
+      await process_.ask({ do: 'prepare', folder, work: { ...work, tensors, compile: contestant.compile } });
+      for (let i = 0; i < warmUpCalls; i++) await process_.ask({ do: 'call' });
+    }
+    for (let i = 0; i < work.rounds; i++)
+      for (const one of running) {
+        const { cpuMs, peakRssMiB } = await one.ask({ do: 'call' });
+        one.cpuMs.push(cpuMs);
+        one.peakRssMiB = peakRssMiB;
+      }
+    const peer = running.find((one) => !one.ours);
+    const errors = {};
+    if (peer !== undefined && work.kind !== 'adam')
+      for (const one of running.filter((candidate) => candidate.ours)) {
+        await peer.ask({ do: 'result', file: join(folder, 'peer') });
+        await one.ask({ do: 'result', file: join(folder, 'ours') });
+        const skip = work.kind === 'train' ? 1 : 0;
+        errors[one.name] = round(relativeError(join(folder, 'ours'), join(folder, 'peer'), skip), 2);
+      }
+    return summary(work, running, errors);
+  } finally {
+    await Promise.all(running.map((one) => one.end().catch(() => undefined)));
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function summary({ work, target, rounds }, running, errors) {
+  const mine = running.filter((one) => one.ours).sort((a, b) => median(a.cpuMs) - median(b.cpuMs));
+  const others = running.filter((one) => !one.ours);
+  const values = (list) => Object.fromEntries(list.map((one) => [one.name, round(median(one.cpuMs), 4)]));
+  const best = others.length === 0 ? undefined : Math.min(...others.map((one) => median(one.cpuMs)));
+  const low = Math.min(...mine[0].cpuMs);
+  const high = Math.max(...mine[0].cpuMs);
+  return {
+    work,
+    ours: round(median(mine[0].cpuMs), 4),
+    oursIs: mine[0].name,
+    ...(mine.length > 1 && { oursOther: values(mine.slice(1)) }),
+    peers: values(others),
+    unit: 'CPU ms per call, median',
+    ratio: best === undefined ? null : round(best / median(mine[0].cpuMs), 3),
+    spread: `${round(low, 3)}..${round(high, 3)} of ${rounds} rounds`,
+    target,
+    best: Object.fromEntries(running.map((one) => [one.name, round(Math.min(...one.cpuMs), 4)])),
+    peakRssMiB: Object.fromEntries(running.map((one) => [one.name, Math.round(one.peakRssMiB)])),
+    relativeErrorToTorch: errors,
+  };
+}
+
+if (torch === undefined) say('No Python with torch was found (THAW_BENCH_PYTHON, python3): ratios will be null.');
+const selected = works({ rounds: numberOption('rounds', 9), fewRounds: numberOption('few-rounds', 7) }).filter(
+  ({ work }) => work.includes(option('only')),
+);
+const results = [];
+for (const work of selected) {
+  const result = await measure(work);
+  results.push(result);
+  const peers = Object.entries(result.peers).map(([name, value]) => `${name} ${value}`);
+  say(`${result.work}: ${result.oursIs} ${result.ours} ms; ${peers.join(', ')}; ratio ${result.ratio}`);
+}
+
+// Fixed cost of a training call: where the line through batches 2 and 8 meets batch 0.
+const step = (batch) => results.find(({ work }) => work === `training step, small 28 px, batch ${batch}`);
+if (step(2) && step(8)) {
+  const intercept = (pick) => round(pick(step(2)) - (2 * (pick(step(8)) - pick(step(2)))) / 6, 3);
+  results.push({
+    work: 'training step, small 28 px: fixed cost of a call, from batches 2 and 8',
+    ours: intercept(({ ours }) => ours),
+    peers: Object.fromEntries(Object.keys(step(2).peers).map((name) => [name, intercept(({ peers }) => peers[name])])),
+    unit: 'CPU ms per call',
+    ratio: null,
+    spread: 'of medians',
+    target: 20,
+  });
+}
+const name = option('only') === '' ? 'engine' : `engine-${option('only').replace(/\W+/g, '-')}`;
+keep(name, before, { torch: torch?.torch ?? null, results });
+if (!wantsJson()) console.log(results.map((r) => `${r.work}: ratio ${r.ratio}, to reach ${r.target}`).join('\n'));
+console.log(JSON.stringify(results));

@@ -1,0 +1,64 @@
+// The processes that compute: ours and PyTorch's. A request is a line of JSON, its answer another.
+import { spawn, spawnSync } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const ours = fileURLToPath(new URL('./ours.mjs', import.meta.url));
+const torchScript = fileURLToPath(new URL('../peers/torch_unet.py', import.meta.url));
+const oneThread = { OMP_NUM_THREADS: '1', MKL_NUM_THREADS: '1' };
+
+/** A Python with torch: that of THAW_BENCH_PYTHON, else python3; undefined where there is none. */
+export function findPython() {
+  const python = process.env.THAW_BENCH_PYTHON ?? 'python3';
+  const { status, stdout } = spawnSync(python, ['-c', 'import torch; print(torch.__version__)'], { encoding: 'utf8' });
+  return status === 0 ? { python, torch: stdout.trim() } : undefined;
+}
+
+/** What can compete, by kind of work: ours first. */
+export function contestants(kind, torch, compile) {
+  const own = (name, variant) => ({ name, ours: true, command: [process.execPath, ours, variant], compile: false });
+  const peer = (name, variant, compiled = false) => ({
+    name,
+    ours: false,
+    command: [torch.python, torchScript, variant],
+    compile: compiled,
+  });
+  const networks = torch && [
+    peer('torch NCHW', 'contiguous'),
+    peer('torch channels_last', 'channels_last'),
+    ...(compile ? [peer('torch.compile', 'contiguous', true)] : []),
+  ];
+  if (kind === 'adam')
+    return [own('thaw', 'adam'), ...(torch ? [peer('torch fused', 'fused'), peer('torch foreach', 'foreach')] : [])];
+  if (kind === 'forward')
+    return [own('thaw, constant weights', 'constant'), own('thaw', 'inputs'), ...(networks ?? [])];
+  return [own('thaw', 'inputs'), ...(networks ?? [])];
+}
+
+/** Starts a contestant; `ask` resolves with its answer. */
+export function start({ command: [program, ...args], name }) {
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...oneThread } });
+  let complaint = '';
+  child.stderr.on('data', (chunk) => (complaint = (complaint + chunk).slice(-2000)));
+  const waiting = [];
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    if (line.startsWith('{')) waiting.shift()?.resolve(JSON.parse(line));
+  });
+  const ended = new Promise((resolve) =>
+    child.once('close', (code) => {
+      for (const { reject } of waiting.splice(0)) reject(new Error(`${name} ended with ${code}: ${complaint}`));
+      resolve();
+    }),
+  );
+  return {
+    ask: (request) =>
+      new Promise((resolve, reject) => {
+        waiting.push({ resolve, reject });
+        child.stdin.write(`${JSON.stringify(request)}\n`);
+      }),
+    async end() {
+      child.stdin.end();
+      await ended;
+    },
+  };
+}

@@ -1,0 +1,115 @@
+// Our side of the engine benchmark: one measured call at a time, as asked on standard input (see children.mjs).
+// Networks run through the product's own path: engine threads, copies of changed weights, outputs handed over.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import * as tf from '@tensorflow/tfjs-core';
+import { fromStored, gradientName, openEngine, toStored, withConstantWeights } from '@thaw/shared/engine';
+import { fromOfficial, toOfficial, unet, unetWeightSpecs } from '@thaw/shared/model';
+import { networkOf } from './network.mjs';
+
+const [variant] = process.argv.slice(2);
+let call;
+let result;
+
+const shared = (data) => {
+  const copy = new Float32Array(new SharedArrayBuffer(data.byteLength));
+  copy.set(data);
+  return copy;
+};
+
+function readTensors(folder, table) {
+  const bytes = readFileSync(join(folder, 'tensors.f32'));
+  const all = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  let at = 0;
+  return Object.fromEntries(table.map(({ name, size }) => [name, all.slice(at, (at += size))]));
+}
+
+/** [N, C, H, W] <-> [N, H, W, C]. */
+function moveChannels(data, [n, a, b]) {
+  const moved = new Float32Array(data.length);
+  for (let i = 0; i < n; i++)
+    for (let j = 0; j < a; j++) for (let k = 0; k < b; k++) moved[(i * b + k) * a + j] = data[(i * a + j) * b + k];
+  return moved;
+}
+
+async function prepareNetwork(work, folder) {
+  const { batch, size, channels, kind } = work;
+  const network = networkOf(work);
+  const specs = unetWeightSpecs(network, channels);
+  const tensors = readTensors(folder, work.tensors);
+  const image = { shape: [batch, size, size, channels], dtype: 'float32' };
+  const toPixels = (data) => moveChannels(data, [batch, channels, size * size]);
+  const inputs = { x: toPixels(tensors.x), t: tensors.t };
+  const model = Object.fromEntries(Object.keys(specs).map((name) => [name, fromOfficial(specs[name], tensors[name])]));
+  const definition = {
+    name: kind,
+    weights: Object.fromEntries(Object.keys(model).map((n) => [n, { shape: specs[n].modelShape, dtype: 'float32' }])),
+    inputs: { x: image, t: { shape: [batch], dtype: 'float32' } },
+    fn: (weights, { x, t }) => ({ y: unet(weights, x, t, network) }),
+  };
+  const engine = await openEngine({ kind: 'onnx-cpu', workers: 1 });
+  if (kind === 'train') {
+    const compiled = await engine.load({
+      ...definition,
+      inputs: { ...definition.inputs, target: image },
+      fn: (weights, { x, t, target }) => ({ loss: tf.mean(tf.abs(tf.sub(unet(weights, x, t, network), target))) }),
+      gradientOf: 'loss',
+    });
+    const weights = Object.fromEntries(compiled.weights.map((w) => [w.name, shared(toStored(w, model[w.name]))]));
+    let step = 0;
+    // Weights change in every step of a training, so their copy into the worker is part of the call.
+    call = () =>
+      compiled.run({ weights, weightsVersion: step++, inputs: { ...inputs, target: toPixels(tensors.target) } });
+    result = async (file) => {
+      const outputs = await call();
+      const parts = [outputs.loss];
+      const stored = new Map(compiled.weights.map((w) => [w.name, w]));
+      for (const { name } of work.tensors)
+        if (stored.has(name))
+          parts.push(toOfficial(specs[name], fromStored(stored.get(name), outputs[gradientName(name)])));
+      writeFileSync(file, Buffer.concat(parts.map((p) => Buffer.from(p.buffer, p.byteOffset, p.byteLength))));
+    };
+    return;
+  }
+  const constant = variant === 'constant';
+  const compiled = await engine.load(constant ? withConstantWeights(definition, model) : definition);
+  const weights = Object.fromEntries(compiled.weights.map((w) => [w.name, shared(toStored(w, model[w.name]))]));
+  call = () => compiled.run({ weights, weightsVersion: 0, inputs });
+  result = async (file) => {
+    const { y } = await call();
+    writeFileSync(file, new Uint8Array(moveChannels(y, [batch, size * size, channels]).buffer));
+  };
+}
+
+async function prepareAdam({ parameters }) {
+  const { adamRange, updateAverage } = await import(
+    new URL('../../services/trainer/dist/optimizer/index.js', import.meta.url).href
+  );
+  const filled = (value) => new Float32Array(new SharedArrayBuffer(4 * parameters)).fill(value);
+  const arrays = { weights: filled(0.01), firstMoment: filled(0), secondMoment: filled(0) };
+  const [gradient, average] = [filled(1e-3), filled(0.01)];
+  const update = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, stepSize: 2e-4, secondMomentScale: 0.0316 };
+  call = () => {
+    adamRange(arrays, 0, parameters, gradient, 0, update);
+    updateAverage(average, arrays.weights, 10, { every: 1, startStep: 0, decay: 0.995 });
+  };
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const request = JSON.parse(line);
+  const answer = {};
+  if (request.do === 'prepare') {
+    await (request.work.kind === 'adam' ? prepareAdam(request.work) : prepareNetwork(request.work, request.folder));
+  } else if (request.do === 'result') {
+    await result(request.file);
+  } else {
+    const before = process.cpuUsage();
+    await call();
+    const { user, system } = process.cpuUsage(before);
+    answer.cpuMs = (user + system) / 1000;
+    answer.peakRssMiB = process.resourceUsage().maxRSS / 1024;
+  }
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}
+process.exit(0);
