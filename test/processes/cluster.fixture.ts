@@ -93,6 +93,21 @@ export class ProcessCluster {
     this.#broker = await startBroker({ prefer: kind, storeDir: join(this.dir, `broker-${this.#count++}`) });
   }
 
+  /** SIGKILLs the broker's process and starts another on the same port with the same token. */
+  async replaceBroker(): Promise<void> {
+    const { pid, url, token: secret, kind, exited } = this.broker;
+    process.kill(pid!, 'SIGKILL');
+    await exited;
+    const port = Number(new URL(url).port);
+    const storeDir = join(this.dir, `broker-${this.#count++}`);
+    this.#broker = await startBroker({
+      prefer: kind === 'embedded' ? 'embedded' : 'nats-server',
+      port,
+      storeDir,
+      ...(secret === undefined ? {} : { token: secret }),
+    });
+  }
+
   get broker(): BrokerHandle {
     return this.#broker!;
   }
@@ -131,6 +146,14 @@ export class ProcessCluster {
     );
     this.#children.push(child);
     return child;
+  }
+
+  /** SIGSTOP: the process keeps its connections and memory and does nothing, until {@link resume}. */
+  pause(child: Child): void {
+    process.kill(child.pid, 'SIGSTOP');
+  }
+  resume(child: Child): void {
+    process.kill(child.pid, 'SIGCONT');
   }
 
   /** SIGKILL, and the process is gone when this resolves. */

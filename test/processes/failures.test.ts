@@ -1,0 +1,119 @@
+/** P1 with real processes when others than trainers fail, or fail halfway: the lead, a pause, the broker, slowness. */
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import type { Child } from '../../cli/cluster/children.js';
+import { ProcessCluster, smallRun, until } from './cluster.fixture.js';
+
+const steps = 80;
+const run = smallRun({ steps });
+let undisturbed: Map<number, string>;
+let made: ProcessCluster;
+
+async function expectSameBits(): Promise<void> {
+  await until(`a checkpoint of step ${steps}`, () => made.hasCheckpoint(steps));
+  const checkpoints = await made.checkpoints();
+  for (const [step, digests] of checkpoints) expect([step, digests]).toEqual([step, undisturbed.get(step)]);
+}
+const stepOf = (trainer: Child): Promise<number> => made.metric(trainer, 'thaw_trainer_step');
+const lanesOf = (trainer: Child): Promise<number> => made.metric(trainer, 'thaw_trainer_lanes_computed_total');
+const reaches = (trainer: Child, step: number): Promise<boolean> =>
+  until(`step ${step}`, async () => (await stepOf(trainer)) >= step);
+
+/** Ids of the members, as a coordinator that leads tells them. */
+async function members(coordinator: Child): Promise<string[]> {
+  const status = await made.status(coordinator);
+  return (status?.trainers ?? []).filter(({ lanes }) => lanes.length > 0).map(({ id }) => id);
+}
+const hasMembers = (coordinator: Child, count: number): Promise<boolean> =>
+  until(`${count} members`, async () => (await members(coordinator)).length === count);
+
+/** Two trainers that both compute lanes, with `coordinators` coordinators. */
+async function pair(coordinators = 1): Promise<{ trainers: [Child, Child]; coordinators: Child[] }> {
+  made = await ProcessCluster.create(run);
+  const leads = [await made.start('coordinator')];
+  while (leads.length < coordinators) leads.push(await made.start('coordinator'));
+  const trainers = await Promise.all([made.start('trainer'), made.start('trainer')]);
+  const leader = (await leaderOf(leads))!;
+  await hasMembers(leader, 2);
+  return { trainers, coordinators: leads };
+}
+function leaderOf(coordinators: readonly Child[]): Promise<Child> {
+  return until('a coordinator leads', async () => {
+    for (const candidate of coordinators) {
+      const status = await made.status(candidate);
+      if (status !== undefined && status.state !== 'standby') return candidate;
+    }
+    return false;
+  });
+}
+
+beforeAll(async () => {
+  made = await ProcessCluster.create(run);
+  await made.start('coordinator');
+  await made.start('trainer');
+  await until(`a checkpoint of step ${steps}`, () => made.hasCheckpoint(steps));
+  undisturbed = await made.checkpoints();
+  expect(undisturbed.size).toBe(steps / 10);
+});
+afterEach(() => made.close());
+afterAll(() => made.close());
+
+test('a standby takes over from a killed leader, and trainers go on meanwhile, to the same bits', async () => {
+  const { trainers, coordinators } = await pair(2);
+  const leader = await leaderOf(coordinators);
+  const standby = coordinators.find((candidate) => candidate !== leader)!;
+  expect((await made.status(standby))!.state).toBe('standby');
+  await made.kill(leader);
+  const atKill = await stepOf(trainers[0]);
+  expect(atKill).toBeLessThan(steps);
+  // Nobody leads for the time to live of the lead; the step goes on without.
+  await until('a step that was begun after the kill', async () => (await stepOf(trainers[0])) >= atKill + 2);
+  await until('the standby leads', async () => (await made.status(standby))!.state !== 'standby');
+  await expectSameBits();
+});
+
+test('a paused trainer is judged dead, comes back, heals and computes lanes again; no bit changes', async () => {
+  const { trainers, coordinators } = await pair();
+  const [paused, other] = trainers;
+  made.pause(paused);
+  await until('the paused trainer is out of the plan', async () => {
+    const left = await members(coordinators[0]!);
+    return left.length === 1 && left[0] === other.ready.id;
+  });
+  const atDeath = await stepOf(other);
+  await until('a step without it', async () => (await stepOf(other)) > atDeath);
+  made.resume(paused);
+  const before = await lanesOf(paused);
+  await until('it computes lanes again', async () => (await lanesOf(paused)) > before);
+  await expectSameBits();
+  expect(await stepOf(paused)).toBe(steps);
+});
+
+test('a broker that is killed and replaced on the same port changes no bit', async () => {
+  const { trainers } = await pair();
+  await reaches(trainers[0], 2);
+  await made.replaceBroker();
+  const back = await stepOf(trainers[0]);
+  expect(back).toBeLessThan(steps);
+  await reaches(trainers[0], back + 2);
+  await expectSameBits();
+});
+
+test('a trainer that is again and again the last to finish its lanes changes no bit', async () => {
+  const { trainers } = await pair();
+  const [slow, quick] = trainers;
+  for (let round = 0; round < 6; round++) {
+    const step = await stepOf(quick);
+    made.pause(slow);
+    // The quick one has done all that it can: nothing moves any more.
+    let seen = -1;
+    await until('the quick trainer waits', async () => {
+      const now = await lanesOf(quick);
+      const waits = now === seen;
+      seen = now;
+      return waits;
+    });
+    made.resume(slow);
+    await until('the step is done', async () => (await stepOf(quick)) > step);
+  }
+  await expectSameBits();
+});
