@@ -107,7 +107,7 @@ withDir(
   .option('--out <folder>', 'folder for the PNG files', 'out')
   .option('--channel <name>', 'channel whose checkpoint is used; the samplers’ own unless given')
   .option('--checkpoint <step>', 'checkpoint instead of a channel', wholeNumber(0))
-  .option('--sampler <algorithm>', 'algorithm2, algorithm1 or direct')
+  .option('--sampler <algorithm>', 'algorithm2, algorithm1, direct, or ddim (noise)')
   .action((options) =>
     attempt(options, async () => {
       const { count, seed, out, channel, sampler, checkpoint } = options;
@@ -134,7 +134,7 @@ withDir(
   .option('--out <file>', 'PNG file to write', 'restored.png')
   .option('--channel <name>', 'channel whose checkpoint is used')
   .option('--checkpoint <step>', 'checkpoint instead of a channel', wholeNumber(0))
-  .option('--sampler <algorithm>', 'algorithm2, algorithm1 or direct')
+  .option('--sampler <algorithm>', 'algorithm2, algorithm1, direct, or ddim (noise)')
   .option('--severity <s>', 'how far degraded the image is, 1..T; T unless given', wholeNumber(1))
   .option('--degrade', 'the image is clean: degrade it to the severity first')
   .action((image, options) =>

@@ -1,4 +1,5 @@
 /** What the sampler needs from the rest of the world. Adapters are in `io/`; tests bring their own. */
+import type { SamplingAlgorithm } from '@thaw/shared/diffusion';
 import type {
   EvaluateRequest,
   EvaluateResult,
@@ -42,6 +43,8 @@ export interface StepOutput {
 
 export interface DegradeRow {
   /** Clean image, [H, W, C] in [-1, 1]; read only. */
+  /** The next state with estimated noise (ddim); where the degradation mixes in noise. */
+  readonly renoised?: Float32Array;
   readonly x0: Float32Array;
   /** s, 0..T. */
   readonly severity: number;
@@ -62,6 +65,8 @@ export interface RestorationModel {
   drawContext(seed: number, row: number): RowContext;
   /** One network call with every row at its own severity. At most as many rows as the largest batch size. */
   step(rows: readonly StepRow[]): Promise<StepOutput[]>;
+  /** @throws ThawError THAW_SAMPLING_INVALID for a sampler that the degradation has no update for; absent: takes all but ddim. */
+  readonly checkSampler?: (sampler: SamplingAlgorithm) => void;
   /** D for every row; the number of rows is not limited. */
   degrade(rows: readonly DegradeRow[]): Promise<Float32Array[]>;
 }

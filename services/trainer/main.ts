@@ -1,7 +1,7 @@
 /** The trainer process: configuration from the environment, then the machine in its shell until it has left the run. */
 import { LeasedShards, ShardCache, loadManifest, stepsPerEpoch, trainSchedule } from '@thaw/shared/data';
 import type { EngineKind } from '@thaw/shared/engine';
-import { unetWeightSpecs } from '@thaw/shared/model';
+import { networkWeightSpecs } from '@thaw/shared/model';
 import { checkpointSliceCount, deriveTimings, laneCount, ThawError } from '@thaw/shared/protocol';
 import {
   attachSignals,
@@ -79,7 +79,7 @@ async function main(): Promise<void> {
   const state: StateLayout = {
     layout,
     weights: engine.weights,
-    specs: unetWeightSpecs(run.network, run.data.channels),
+    specs: networkWeightSpecs(run.network, run.data),
     stepsPerEpoch: stepsPerEpoch(schedule),
   };
   const arrays = allocateArrays(layout);

@@ -52,6 +52,18 @@ export interface Degradation {
   apply(x0: Tensor4D, severity: Tensor1D, tables: Tensors, context: Tensors): Tensor4D;
   /** What the network sees in training; the same as `apply` unless the official training differs (`discrete`: 8 bits). */
   applyInTraining(x0: Tensor4D, severity: Tensor1D, tables: Tensors, context: Tensors): Tensor4D;
+  /**
+   * x_s' with the second image of the mixture estimated from x_s and x̂0 instead of known ("estimated noise", official `ddim`).
+   * Only families that mix two images have it.
+   * @param x x_s [B, H, W, C], `severity` s in 1..T, `nextSeverity` s' [B] int32 in 0..s - 1
+   */
+  readonly estimateNext?: (
+    x: Tensor4D,
+    restored: Tensor4D,
+    severity: Tensor1D,
+    nextSeverity: Tensor1D,
+    tables: Tensors,
+  ) => Tensor4D;
   /** Whether x_T is truncated to 8 bits before sampling starts ({@link truncateTo8Bits}). */
   readonly truncateStart: boolean;
   describe(): DegradationDescription;

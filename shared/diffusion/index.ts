@@ -6,6 +6,7 @@ export type { LossInputs, Restoration } from './loss.js';
 export { reconstructionLoss, restorationLoss, stepIndex, trainingLoss } from './loss.js';
 export {
   algorithm2Program,
+  estimatedNoiseProgram,
   contextInputs,
   degradationOf,
   degradationProgram,
@@ -17,7 +18,14 @@ export {
 export { trainingInputs } from './draws.js';
 export { pixelsToUnit, unitToPixels } from './pixels.js';
 export type { SamplingAlgorithm, SamplingPlan, SamplingStep, SamplingUpdate } from './samplers/plan.js';
-export { planSampling, planSeverities, samplingAlgorithms, samplingStep, severitySequence } from './samplers/plan.js';
+export {
+  checkAlgorithm,
+  planSampling,
+  planSeverities,
+  samplingAlgorithms,
+  samplingStep,
+  severitySequence,
+} from './samplers/plan.js';
 export type { SamplerCallbacks } from './samplers/run.js';
 export { algorithm2Update, runSampler } from './samplers/run.js';
 export { l1, psnr, rmse, toZeroOne } from './metrics/pixel-error.js';

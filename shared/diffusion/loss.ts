@@ -1,7 +1,7 @@
 /** The training objective: predict x0 from D(x0, s), given t = s - 1. */
 import * as tf from '@tensorflow/tfjs-core';
 import type { Weights } from '../model/index.js';
-import { unet } from '../model/index.js';
+import { network } from '../model/index.js';
 import type { RunConfig } from '../protocol/index.js';
 import type { Degradation, Tensors } from './degradation.js';
 
@@ -19,6 +19,8 @@ export interface LossInputs {
   readonly severity: tf.Tensor1D;
   readonly tables: Tensors;
   readonly context: Tensors;
+  /** Dropout masks of the network, batch axis first; none: nothing is dropped. */
+  readonly dropout?: Tensors;
 }
 
 /** The step index t = s - 1 that the network is given, float32. */
@@ -41,5 +43,5 @@ export function trainingLoss(
   degradation: Degradation,
 ): (weights: Weights, inputs: LossInputs) => tf.Scalar {
   return (weights, inputs) =>
-    restorationLoss((x, t) => unet(weights, x, t, run.network), degradation, run.loss, inputs);
+    restorationLoss((x, t) => network(weights, x, t, run.network, inputs.dropout), degradation, run.loss, inputs);
 }

@@ -1,7 +1,10 @@
-/** The programs that an engine compiles for a run. Tables and contexts are inputs named `table/<name>` and `context/<name>`. */
+/**
+ * The programs that an engine compiles for a run. Tables and contexts are inputs named
+ * `table/<name>` and `context/<name>`, dropout masks of training `dropout/<block>`.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 import type { ProgramDefinition, TensorSpec } from '../engine/index.js';
-import { unet, unetWeightSpecs } from '../model/index.js';
+import { dropoutShapes, network, networkWeightSpecs } from '../model/index.js';
 import type { RunConfig } from '../protocol/index.js';
 import type { Degradation, Tensors } from './degradation.js';
 import { createDegradation } from './registry.js';
@@ -11,6 +14,7 @@ type Specs = Readonly<Record<string, TensorSpec>>;
 
 const tablePrefix = 'table/';
 const contextPrefix = 'context/';
+const dropoutPrefix = 'dropout/';
 
 const imagesSpec = (run: RunConfig, batch: number): TensorSpec => ({
   shape: [batch, run.data.size, run.data.size, run.data.channels],
@@ -25,7 +29,7 @@ export const degradationOf = (run: RunConfig): Degradation =>
 /** Specs of the network's weights in model layout, by official name. */
 export const networkWeights = (run: RunConfig): Specs =>
   Object.fromEntries(
-    Object.entries(unetWeightSpecs(run.network, run.data.channels)).map(([name, spec]) => [
+    Object.entries(networkWeightSpecs(run.network, run.data)).map(([name, spec]) => [
       name,
       { shape: spec.modelShape, dtype: 'float32' } satisfies TensorSpec,
     ]),
@@ -40,6 +44,15 @@ function degradationInputs(degradation: Degradation, batch: number): Specs {
   return inputs;
 }
 
+/** One mask per row for every block of the network that drops values. */
+const dropoutInputSpecs = (run: RunConfig, batch: number): Specs =>
+  Object.fromEntries(
+    Object.entries(dropoutShapes(run.network, run.data.size)).map(([name, shape]) => [
+      dropoutPrefix + name,
+      { shape: [batch, ...shape], dtype: 'float32' } satisfies TensorSpec,
+    ]),
+  );
+
 function withPrefix(inputs: Tensors, prefix: string): Record<string, tf.Tensor> {
   const chosen = Object.entries(inputs).filter(([name]) => name.startsWith(prefix));
   return Object.fromEntries(chosen.map(([name, value]) => [name.slice(prefix.length), value]));
@@ -50,7 +63,7 @@ const contextOf = (inputs: Tensors): Tensors => withPrefix(inputs, contextPrefix
 
 /**
  * Loss and gradients of one micro-batch.
- * Inputs `x0` [B, H, W, C] float32 in [-1, 1], `severity` [B] int32 in 1..T, tables, contexts. Outputs `loss`, `grad/<weight>`.
+ * Inputs `x0` [B, H, W, C] float32 in [-1, 1], `severity` [B] int32 in 1..T, tables, contexts, dropout. Outputs `loss`, `grad/<weight>`.
  */
 export function trainingProgram(
   run: RunConfig,
@@ -65,6 +78,7 @@ export function trainingProgram(
       x0: imagesSpec(run, microBatch),
       severity: indexSpec(microBatch),
       ...degradationInputs(degradation, microBatch),
+      ...dropoutInputSpecs(run, microBatch),
     },
     fn: (weights, inputs) => ({
       loss: loss(weights, {
@@ -72,6 +86,7 @@ export function trainingProgram(
         severity: inputs.severity as tf.Tensor1D,
         tables: tablesOf(inputs),
         context: contextOf(inputs),
+        dropout: withPrefix(inputs, dropoutPrefix),
       }),
     }),
     gradientOf: 'loss',
@@ -85,7 +100,7 @@ export function restorationProgram(run: RunConfig, batch: number): ProgramDefini
     weights: networkWeights(run),
     inputs: { x: imagesSpec(run, batch), t: { shape: [batch], dtype: 'float32' } },
     fn: (weights, inputs) => ({
-      restored: unet(weights, inputs.x as tf.Tensor4D, inputs.t as tf.Tensor1D, run.network),
+      restored: network(weights, inputs.x as tf.Tensor4D, inputs.t as tf.Tensor1D, run.network),
     }),
   };
 }
@@ -132,21 +147,53 @@ export function algorithm2Program(run: RunConfig, batch: number, degradation = d
   };
 }
 
+/**
+ * The update with estimated noise ({@link Degradation.estimateNext}); undefined for a degradation that has none.
+ * Inputs `x` (x_s) and `restored` (x̂0) [B, H, W, C], `severity` (s) and `nextSeverity` (s') [B] int32, tables. Output `renoised` (x_s').
+ */
+export function estimatedNoiseProgram(
+  run: RunConfig,
+  batch: number,
+  degradation = degradationOf(run),
+): ProgramDefinition | undefined {
+  const { estimateNext } = degradation;
+  if (estimateNext === undefined) return undefined;
+  return {
+    ...algorithm2Program(run, batch, degradation),
+    name: 'estimated-noise',
+    fn: (_, inputs) => ({
+      renoised: estimateNext(
+        inputs.x as tf.Tensor4D,
+        inputs.restored as tf.Tensor4D,
+        inputs.severity as tf.Tensor1D,
+        inputs.nextSeverity as tf.Tensor1D,
+        tablesOf(inputs),
+      ),
+    }),
+  };
+}
+
 /** The table inputs of a program call. The arrays are the degradation's own: read only. */
 export const tableInputs = (degradation: Degradation): Record<string, Float32Array> =>
   Object.fromEntries(Object.entries(degradation.tables).map(([name, table]) => [tablePrefix + name, table.data]));
 
-/** The context inputs of a program call: one context per row, packed row after row. */
-export function contextInputs(
-  degradation: Degradation,
-  contexts: readonly Readonly<Record<string, Float32Array>>[],
-): Record<string, Float32Array> {
+type Row = Readonly<Record<string, Float32Array>>;
+
+function packedRows(prefix: string, names: readonly string[], rows: readonly Row[]): Record<string, Float32Array> {
   const inputs: Record<string, Float32Array> = {};
-  for (const [name, spec] of Object.entries(degradation.contextSpecs)) {
-    const size = spec.shape.reduce((product, extent) => product * extent, 1);
-    const packed = new Float32Array(size * contexts.length);
-    contexts.forEach((context, row) => packed.set(context[name]!, row * size));
-    inputs[contextPrefix + name] = packed;
+  for (const name of names) {
+    const size = rows[0]![name]!.length;
+    const packed = new Float32Array(size * rows.length);
+    rows.forEach((row, i) => packed.set(row[name]!, i * size));
+    inputs[prefix + name] = packed;
   }
   return inputs;
 }
+
+/** The context inputs of a program call: one context per row, packed row after row. */
+export const contextInputs = (degradation: Degradation, contexts: readonly Row[]): Record<string, Float32Array> =>
+  packedRows(contextPrefix, Object.keys(degradation.contextSpecs), contexts);
+
+/** The dropout inputs of a training call: the masks of one image per row. */
+export const dropoutInputs = (masks: readonly Row[]): Record<string, Float32Array> =>
+  packedRows(dropoutPrefix, Object.keys(masks[0] ?? {}), masks);

@@ -1,4 +1,4 @@
-/** The restoration network: the ConvNeXt U-Net in plain tfjs ops, its parameters, layouts and initialisation. */
+/** The restoration networks in plain tfjs ops, their parameters, layouts and initialisation. */
 export type { Initialisation, ParameterSpec } from './layout.js';
 export { fromOfficial, sizeOf, toOfficial, transposeData } from './layout.js';
 export {
@@ -11,6 +11,8 @@ export {
   upsampleSpecs,
 } from './unet-spec.js';
 export type { ConvNextBlockOptions } from './unet-spec.js';
+export type { NetworkImages } from './ddpm-unet-spec.js';
+export { dropoutShapes, drawDropout, network, networkWeightSpecs } from './network.js';
 export { drawWeights, initialWeights } from './init.js';
 export { channelNorm, convNextBlock, downsample, gelu, linearAttention, upsample } from './layers.js';
 export type { Weights } from './layers.js';

@@ -13,10 +13,11 @@ const config: UnetConfig = {
   residual: true,
   zeroInitLast: true,
 };
+const images = { size: 8, channels: 1 };
 const specs = unetWeightSpecs(config, 1);
 
 describe('initialWeights', () => {
-  const weights = initialWeights(config, 1, 7);
+  const weights = initialWeights(config, images, 7);
 
   it('is uniform within 1/sqrt(fan_in), gains 1, shifts 0', () => {
     const bounds: Record<string, number> = {
@@ -43,14 +44,14 @@ describe('initialWeights', () => {
     expect(new Set(weights['final_conv.1.weight'])).toEqual(new Set([0]));
     expect(new Set(weights['final_conv.1.bias'])).toEqual(new Set([0]));
     expect(
-      new Set(initialWeights({ ...config, zeroInitLast: false }, 1, 7)['final_conv.1.weight']).size,
+      new Set(initialWeights({ ...config, zeroInitLast: false }, images, 7)['final_conv.1.weight']).size,
     ).toBeGreaterThan(10);
   });
 
   it('depends on the seed, and one seed always gives the same bits', () => {
     const digest = (seed: number): string => {
       const hash = createHash('sha256');
-      const drawn = initialWeights(config, 1, seed);
+      const drawn = initialWeights(config, images, seed);
       for (const name of Object.keys(drawn).sort())
         hash.update(new Uint8Array(toOfficial(specs[name]!, drawn[name]!).buffer));
       return hash.digest('hex');

@@ -1,9 +1,10 @@
 /** Initial weights: PyTorch's default initialisation, drawn from the run's seed with exact arithmetic only. */
-import type { UnetConfig } from '../protocol/index.js';
+import type { NetworkConfig } from '../protocol/index.js';
 import { RandomStream } from '../runtime/index.js';
 import type { ParameterSpec } from './layout.js';
 import { fromOfficial, sizeOf } from './layout.js';
-import { unetWeightSpecs } from './unet-spec.js';
+import type { NetworkImages } from './ddpm-unet-spec.js';
+import { networkWeightSpecs } from './network.js';
 
 /** Weights by official name, model layout, of the parameters in `specs`. Parameter i is drawn in official order from row i of the stream. */
 export function drawWeights(
@@ -25,8 +26,11 @@ export function drawWeights(
 }
 
 /**
- * Initial weights of the U-Net, by official name, in model layout. Uniform in +-1/sqrt(fan_in) for weights and biases, gains 1,
+ * Initial weights of a network, by official name, in model layout. Uniform in +-1/sqrt(fan_in) for weights and biases, gains 1,
  * shifts 0, and zero for the last convolution with `zeroInitLast`. The same bits on every machine.
  */
-export const initialWeights = (config: UnetConfig, channels: number, seed: number): Record<string, Float32Array> =>
-  drawWeights(unetWeightSpecs(config, channels), seed);
+export const initialWeights = (
+  config: NetworkConfig,
+  images: NetworkImages,
+  seed: number,
+): Record<string, Float32Array> => drawWeights(networkWeightSpecs(config, images), seed);

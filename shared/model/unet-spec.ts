@@ -1,75 +1,14 @@
 /** The parameters of the ConvNeXt U-Net: official names in official (state_dict) order, shapes, layouts and initialisation. */
 import type { UnetConfig } from '../protocol/index.js';
-import type { Initialisation, ParameterSpec } from './layout.js';
+import type { ParameterSpec } from './layout.js';
 import { sizeOf } from './layout.js';
+import type { Specs } from './parameter-specs.js';
+import { constant, convolution, depthwise, linear, transposedConvolution } from './parameter-specs.js';
 
 /** Heads of the linear attention and channels of each. */
 export const attentionHeads = 4;
 export const attentionHeadWidth = 32;
 const attentionWidth = attentionHeads * attentionHeadWidth;
-
-type Specs = Record<string, ParameterSpec>;
-
-const uniform = (fanIn: number): Initialisation => ({ kind: 'uniform', fanIn });
-const constant = (value: number): Initialisation => ({ kind: 'constant', value });
-const vector = (length: number, initial: Initialisation): ParameterSpec => ({
-  modelShape: [length],
-  officialShape: [length],
-  officialPermutation: [0],
-  initial,
-});
-
-function convolution(
-  specs: Specs,
-  name: string,
-  kernel: number,
-  inputs: number,
-  outputs: number,
-  bias = true,
-  start?: Initialisation,
-): void {
-  const initial = start ?? uniform(inputs * kernel * kernel);
-  specs[`${name}.weight`] = {
-    modelShape: [kernel, kernel, inputs, outputs],
-    officialShape: [outputs, inputs, kernel, kernel],
-    officialPermutation: [3, 2, 0, 1],
-    initial,
-  };
-  if (bias) specs[`${name}.bias`] = vector(outputs, initial);
-}
-
-function depthwise(specs: Specs, name: string, kernel: number, channels: number): void {
-  const initial = uniform(kernel * kernel);
-  specs[`${name}.weight`] = {
-    modelShape: [kernel, kernel, channels, 1],
-    officialShape: [channels, 1, kernel, kernel],
-    officialPermutation: [2, 3, 0, 1],
-    initial,
-  };
-  specs[`${name}.bias`] = vector(channels, initial);
-}
-
-function transposedConvolution(specs: Specs, name: string, kernel: number, inputs: number, outputs: number): void {
-  const initial = uniform(outputs * kernel * kernel);
-  specs[`${name}.weight`] = {
-    modelShape: [kernel, kernel, outputs, inputs],
-    officialShape: [inputs, outputs, kernel, kernel],
-    officialPermutation: [3, 2, 0, 1],
-    initial,
-  };
-  specs[`${name}.bias`] = vector(outputs, initial);
-}
-
-function linear(specs: Specs, name: string, inputs: number, outputs: number): void {
-  const initial = uniform(inputs);
-  specs[`${name}.weight`] = {
-    modelShape: [inputs, outputs],
-    officialShape: [outputs, inputs],
-    officialPermutation: [1, 0],
-    initial,
-  };
-  specs[`${name}.bias`] = vector(outputs, initial);
-}
 
 function channelNorm(specs: Specs, name: string, channels: number): void {
   const officialShape = [1, channels, 1, 1];

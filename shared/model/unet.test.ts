@@ -33,7 +33,10 @@ const definition = (config: UnetConfig, batch: number): ProgramDefinition => ({
 
 async function run(config: UnetConfig, x: Float32Array, t: number[]): Promise<Float32Array> {
   const program = await engine.load(definition(config, t.length));
-  const { y } = await program.run({ weights: initialWeights(config, 1, 3), inputs: { x, t: Float32Array.from(t) } });
+  const { y } = await program.run({
+    weights: initialWeights(config, { size: 8, channels: 1 }, 3),
+    inputs: { x, t: Float32Array.from(t) },
+  });
   return y as Float32Array;
 }
 

@@ -61,6 +61,8 @@ export const DecolorizationConfigSchema = z.strictObject({
   factor: z.number().min(0).max(1).default(0.9),
   /** The last severity is grey. */
   totalRemove: z.boolean().default(false),
+  /** Official `to_lab`: the steps pass through CIE Lab, which cuts colours off at the range of the image. */
+  toLab: z.boolean().optional(),
 });
 
 export const MaskConfigSchema = z.strictObject({
@@ -125,7 +127,21 @@ export const UnetConfigSchema = z.strictObject({
   /** Weights and bias of the last 1x1 convolution start at zero (with `residual`: the network starts as the identity). */
   zeroInitLast: z.boolean().default(false),
 });
-export const NetworkConfigSchema = z.discriminatedUnion('kind', [UnetConfigSchema]);
+/** The DDPM-style U-Net (official class `Model`), which the official CIFAR-10 runs use. */
+export const DdpmUnetConfigSchema = z.strictObject({
+  kind: z.literal('ddpm-unet'),
+  /** Official `ch`; groups of the norm are 32. */
+  dim: z.int().min(32).max(512).multipleOf(32),
+  /** Official `ch_mult`, one per resolution. */
+  mults: z.array(z.int().min(1).max(16)).min(1).max(6),
+  /** Residual blocks of every resolution, official `num_res_blocks`. */
+  blocks: z.int().min(1).max(8).default(2),
+  /** Edges, pixels, of the maps that get attention. */
+  attentionSizes: z.array(z.int().min(1).max(1024)).max(6).default([16]),
+  /** Share of the values dropped in every residual block, in training only. */
+  dropout: z.number().min(0).max(0.9).default(0.1),
+});
+export const NetworkConfigSchema = z.discriminatedUnion('kind', [UnetConfigSchema, DdpmUnetConfigSchema]);
 
 export const RunConfigSchema = z
   .strictObject({
@@ -188,6 +204,16 @@ export const RunConfigSchema = z
         path: ['data', 'size'],
         message: `must be divisible by ${divisor}, the network halves it ${run.network.mults.length - 1} times`,
       });
+    if (run.network.kind === 'ddpm-unet') {
+      const edges = run.network.mults.map((_, level) => run.data.size / 2 ** level);
+      const missing = run.network.attentionSizes.filter((edge) => !edges.includes(edge));
+      if (missing.length > 0)
+        ctx.addIssue({
+          code: 'custom',
+          path: ['network', 'attentionSizes'],
+          message: `${missing.join(', ')} is the edge of no map; the network has maps of ${edges.join(', ')} pixels`,
+        });
+    }
   });
 
 export type BlurConfig = z.infer<typeof BlurConfigSchema>;
@@ -199,6 +225,7 @@ export type NoiseConfig = z.infer<typeof NoiseConfigSchema>;
 export type SnowConfig = z.infer<typeof SnowConfigSchema>;
 export type DegradationConfig = z.infer<typeof DegradationConfigSchema>;
 export type UnetConfig = z.infer<typeof UnetConfigSchema>;
+export type DdpmUnetConfig = z.infer<typeof DdpmUnetConfigSchema>;
 export type NetworkConfig = z.infer<typeof NetworkConfigSchema>;
 export type RunConfig = z.infer<typeof RunConfigSchema>;
 

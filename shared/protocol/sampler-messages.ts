@@ -32,7 +32,7 @@ export const ModelVersionSchema = z.strictObject({
 });
 export type ModelVersion = z.infer<typeof ModelVersionSchema>;
 
-export const SamplingAlgorithmSchema = z.enum(['algorithm2', 'algorithm1', 'direct']);
+export const SamplingAlgorithmSchema = z.enum(['algorithm2', 'algorithm1', 'direct', 'ddim']);
 
 /**
  * An accepted job, stored as `jobs/<id>/spec.json` before its acceptance is answered. Everything that decides a row's bits is in it:

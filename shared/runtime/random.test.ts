@@ -25,6 +25,7 @@ describe('RandomStream', () => {
       sampling: 7,
       evaluation: 8,
       probe: 9,
+      dropout: 10,
     });
   });
 

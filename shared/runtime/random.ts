@@ -24,6 +24,8 @@ export const drawPurposes = {
   evaluation: 8,
   /** The fixed input of the fingerprint probe. */
   probe: 9,
+  /** Which values of a network's blocks are dropped in training; step, lane, row. */
+  dropout: 10,
 } as const;
 export type DrawPurpose = keyof typeof drawPurposes;
 

@@ -1,25 +1,21 @@
-/** Every golden vector is either computed and compared at its tolerance, or listed in pending.json with the reason. */
-import { readFileSync } from 'node:fs';
-import { beforeAll, describe, expect, it } from 'vitest';
+/** Every golden vector is computed and compared at its tolerance. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { checkCase, checkFolder, runnerOf } from './check.js';
 import { openEagerBackend } from './eager-backend.js';
 import { runners } from './runners/index.js';
-import { disagreement, goldenCases } from './vectors.js';
+import { compare, disagreement, goldenCases, ownFolder } from './vectors.js';
 
-const pending = JSON.parse(readFileSync(new URL('./pending.json', import.meta.url), 'utf8')) as Record<string, string>;
 const cases = goldenCases();
-const runnerOf = (id: string) => runners.find((runner) => runner.covers.test(id));
 
 beforeAll(openEagerBackend);
 
 describe('coverage', () => {
-  it('covered and pending cases are all cases, and none is both', () => {
-    const covered = cases.map(({ id }) => id).filter((id) => runnerOf(id) !== undefined);
-    expect([...covered, ...Object.keys(pending)].sort()).toEqual(cases.map(({ id }) => id).sort());
-  });
-
-  it('every runner covers at least one case, every pending case has a reason', () => {
+  it('every case has a runner, and every runner a case', () => {
+    expect(cases.filter(({ id }) => runnerOf(id) === undefined).map(({ id }) => id)).toEqual([]);
     for (const runner of runners) expect(cases.filter(({ id }) => runner.covers.test(id)).length).toBeGreaterThan(0);
-    for (const reason of Object.values(pending)) expect(reason.length).toBeGreaterThan(10);
   });
 
   it('a wrong value, a missing value and NaN are seen', () => {
@@ -36,25 +32,48 @@ describe('coverage', () => {
 });
 
 describe('golden vectors', () => {
-  for (const golden of cases) {
-    const runner = runnerOf(golden.id);
-    if (runner === undefined) {
-      it.skip(`${golden.id}: ${pending[golden.id] ?? 'neither covered nor pending'}`, () => {});
-      continue;
-    }
-    it(golden.id, async () => {
-      const got = await runner.run(golden);
-      const problems: string[] = [];
-      let compared = 0;
-      for (const [name, { tensor, tolerance }] of golden.wanted()) {
-        if (runner.omits !== undefined && name in runner.omits) continue;
-        const values = got[name];
-        const problem = values === undefined ? 'not computed' : disagreement(values, tensor, tolerance);
-        if (problem !== undefined) problems.push(`${name}: ${problem}`);
-        compared++;
-      }
-      expect(problems).toEqual([]);
-      expect(compared).toBeGreaterThan(0);
+  it.each(cases.map((golden) => [golden.id, golden] as const))('%s', async (_, golden) => {
+    const { problems, compared } = await checkCase(golden);
+    expect(problems).toEqual([]);
+    expect(compared).toBeGreaterThan(0);
+  });
+});
+
+describe('another folder of vectors', () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'thaw-golden-'));
+    for (const file of ['decolor.safetensors', 'mixing.safetensors']) cpSync(join(ownFolder, file), join(folder, file));
+    const own = JSON.parse(readFileSync(join(ownFolder, 'index.json'), 'utf8')) as { cases: { id: string }[] };
+    const [good, other] = ['decolor/Linear_4', 'decolor/Linear_2'].map((id) => own.cases.find((c) => c.id === id)!);
+    const wrong = {
+      ...other,
+      id: 'decolor/Linear_9',
+      params: { ...(other as { params?: object }).params, decolor_routine: 'Constant' },
+    };
+    const cut = { ...good, id: 'decolor/Cut_0', inputs: {} };
+    const cases = [good, wrong, cut, { ...good, id: 'fourier/Rings_0' }];
+    writeFileSync(join(folder, 'index.json'), JSON.stringify({ cases }));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it('is summed up: passed, failed and unknown cases, and the worst deviation', async () => {
+    const seen: string[] = [];
+    const summary = await checkFolder(folder, (line) => seen.push(line));
+    expect(summary).toMatchObject({
+      passed: 1,
+      failed: ['decolor/Linear_9', 'decolor/Cut_0'],
+      unknown: ['fourier/Rings_0'],
+      worst: { id: 'decolor/Linear_9' },
     });
-  }
+    expect(summary.worst!.error).toBeGreaterThan(summary.worst!.tolerance);
+    expect(seen.join('\n')).toContain('fourier/Rings_0: unknown');
+    expect(seen.join('\n')).toContain('decolor/Cut_0: case decolor/Cut_0 has no input x0');
+  });
+
+  it('the deviation closest to its limit is the one reported', () => {
+    const want = { shape: [3], data: Float32Array.of(1, 100, 4) };
+    expect(compare([1, 100.5, 4.04], want, { abs: 0.05, rel: 0.01 })).toMatchObject({ error: expect.closeTo(0.5, 5) });
+    expect(compare([1, 100, 4], want, { abs: 1e-6 })).toEqual({ error: 0, tolerance: 1e-6 });
+  });
 });

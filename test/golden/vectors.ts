@@ -1,5 +1,7 @@
-/** The golden vectors: index.json and safetensors files beside this one; reading and comparing. */
+/** Golden vectors: a folder with index.json and safetensors files (those beside this file unless another is named); reading and comparing. */
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 export interface Tolerance {
   readonly abs?: number;
@@ -35,8 +37,11 @@ export interface GoldenTensor {
 
 const constructors = { F32: Float32Array, F64: Float64Array, I32: Int32Array, U8: Uint8Array } as const;
 
+/** The folder of this repository's vectors. */
+export const ownFolder = fileURLToPath(new URL('.', import.meta.url));
+
 function readSafetensors(file: string): Map<string, GoldenTensor> {
-  const bytes = readFileSync(new URL(`./${file}`, import.meta.url));
+  const bytes = readFileSync(file);
   const headerLength = Number(bytes.readBigUInt64LE(0));
   const header = JSON.parse(bytes.toString('utf8', 8, 8 + headerLength)) as Record<
     string,
@@ -66,15 +71,17 @@ export class GoldenCase {
   readonly id: string;
   readonly params: Readonly<Record<string, unknown>>;
   readonly index: IndexCase;
+  readonly #folder: string;
 
-  constructor(index: IndexCase) {
+  constructor(index: IndexCase, folder: string) {
     this.index = index;
+    this.#folder = folder;
     this.id = index.id;
     this.params = index.params;
   }
 
   #tensor(key: string): GoldenTensor {
-    const tensor = tensorsOf(this.index.file).get(key);
+    const tensor = tensorsOf(join(this.#folder, this.index.file)).get(key);
     if (tensor === undefined) throw new Error(`${this.index.file} has no tensor ${key}`);
     return tensor;
   }
@@ -118,15 +125,25 @@ export class GoldenCase {
   }
 }
 
-export function goldenCases(): GoldenCase[] {
-  const index = JSON.parse(readFileSync(new URL('./index.json', import.meta.url), 'utf8')) as { cases: IndexCase[] };
-  return index.cases.map((entry) => new GoldenCase(entry));
+export function goldenCases(folder = ownFolder): GoldenCase[] {
+  const index = JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8')) as { cases: IndexCase[] };
+  return index.cases.map((entry) => new GoldenCase(entry, folder));
 }
 
-/** Undefined when `got` agrees with `want`, otherwise a sentence. */
-export function disagreement(got: ArrayLike<number>, want: GoldenTensor, tolerance: Tolerance): string | undefined {
+/** How far two tensors are apart. */
+export interface Comparison {
+  /** A sentence when they do not agree. */
+  readonly problem?: string;
+  /** The deviation that comes closest to its limit (or exceeds it most), and that limit. */
+  readonly error: number;
+  readonly tolerance: number;
+}
+
+/** Compares within the tolerance of the vectors; values that may fall either way (`mismatch_fraction`) are left out while they are few. */
+export function compare(got: ArrayLike<number>, want: GoldenTensor, tolerance: Tolerance): Comparison {
   const { data } = want;
-  if (got.length !== data.length) return `${got.length} values instead of ${data.length}`;
+  if (got.length !== data.length)
+    return { problem: `${got.length} values instead of ${data.length}`, error: Infinity, tolerance: 0 };
   let largest = 0;
   for (const value of data) largest = Math.max(largest, Math.abs(value));
   const {
@@ -138,16 +155,30 @@ export function disagreement(got: ArrayLike<number>, want: GoldenTensor, toleran
   } = tolerance;
   let outside = 0;
   let beyond = 0;
-  let worst = -1;
-  let worstError = 0;
+  let inside = { ratio: -1, error: 0, tolerance: relToMax !== undefined ? relToMax * largest : abs };
+  let worst = { ratio: -1, error: 0, tolerance: 0, at: 0 };
   for (let i = 0; i < data.length; i++) {
     const error = Math.abs(got[i]! - data[i]!);
     const allowed = relToMax !== undefined ? relToMax * largest : abs + rel * Math.abs(data[i]!);
-    if (error <= allowed) continue;
+    const ratio = error === 0 ? 0 : Number.isNaN(error) ? Infinity : error / allowed;
+    if (error <= allowed) {
+      if (ratio > inside.ratio) inside = { ratio, error, tolerance: allowed };
+      continue;
+    }
     outside++;
     if (!(error <= mismatchAbs)) beyond++;
-    if (worst < 0 || !(error <= worstError)) [worst, worstError] = [i, error];
+    if (ratio > worst.ratio) worst = { ratio, error, tolerance: allowed, at: i };
   }
-  if (outside === 0 || (beyond === 0 && outside <= fraction * data.length)) return undefined;
-  return `${outside} of ${data.length} values differ; at ${worst} got ${got[worst]}, want ${data[worst]} (error ${worstError})`;
+  if (outside === 0 || (beyond === 0 && outside <= fraction * data.length))
+    return { error: inside.error, tolerance: inside.tolerance };
+  const { at, error } = worst;
+  return {
+    problem: `${outside} of ${data.length} values differ; at ${at} got ${got[at]}, want ${data[at]} (error ${error})`,
+    error: Number.isNaN(error) ? Infinity : error,
+    tolerance: worst.tolerance,
+  };
 }
+
+/** Undefined when `got` agrees with `want`, otherwise a sentence. */
+export const disagreement = (got: ArrayLike<number>, want: GoldenTensor, tolerance: Tolerance): string | undefined =>
+  compare(got, want, tolerance).problem;

@@ -1,7 +1,7 @@
 /** What crosses the broker in a step, and what two trainers share: the broker and the object store, nothing else. */
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { unetWeightSpecs } from '@thaw/shared/model';
+import { networkWeightSpecs } from '@thaw/shared/model';
 import { afterAll, expect, test } from 'vitest';
 import { ProcessCluster, smallRun, until } from './cluster.fixture.js';
 
@@ -20,7 +20,7 @@ afterAll(async () => {
 /** Bytes of one gradient as it is sent: four a parameter. */
 const gradientBytes =
   4 *
-  Object.values(unetWeightSpecs(run.network, run.data.channels)).reduce(
+  Object.values(networkWeightSpecs(run.network, run.data)).reduce(
     (sum, { officialShape }) => sum + officialShape.reduce((product, size) => product * size, 1),
     0,
   );

@@ -7,7 +7,7 @@ import type { BlurConfig, DegradationConfig } from '@thaw/shared/protocol';
 import { RandomStream } from '@thaw/shared/runtime';
 import { openEagerBackend } from '../golden/eager-backend.js';
 import type { DegradeOptions, Images } from '../golden/runners/images.js';
-import { degrade } from '../golden/runners/images.js';
+import { degrade, estimateNext } from '../golden/runners/images.js';
 
 beforeAll(openEagerBackend);
 
@@ -320,6 +320,38 @@ describe('other families', () => {
           return sum;
         });
         expectClose(final, expected, 1e-5);
+      }),
+      { ...options, numRuns: 10 },
+    );
+  });
+
+  it('estimated noise: with the noise that the estimate implies, D(xhat, s) is x_s again', () => {
+    const degradation = createDegradation({ family: 'noise', steps: 12 }, geometry);
+    fc.assert(
+      fc.property(seeds, fc.integer({ min: 1, max: 12 }), (seed, severity) => {
+        const x = image(seed);
+        expectClose(estimateNext(degradation, shape, x, image(seed ^ 1), severity, severity), x, 5e-6);
+        // Down to 0 nothing of the noise is left.
+        expectClose(estimateNext(degradation, shape, x, image(seed ^ 1), severity, 0), image(seed ^ 1), 1e-6);
+      }),
+      { ...options, numRuns: 10 },
+    );
+  });
+
+  it('decolorization in Lab is that in RGB, cut off at the range of the image; D(x, 0) is x exactly', () => {
+    const config = { family: 'decolorization', steps: 6, routine: 'Linear', factor: 0.9, totalRemove: true } as const;
+    const [plain, lab] = [config, { ...config, toLab: true }].map((c) => createDegradation(c, geometry)) as [
+      Degradation,
+      Degradation,
+    ];
+    fc.assert(
+      fc.property(seeds, fc.integer({ min: 1, max: 6 }), (seed, severity) => {
+        const inside = image(seed);
+        expect(at(lab, inside, severity)).toEqual(at(plain, inside, severity));
+        const outside = inside.map((value) => 2 * value);
+        const cut = outside.map((value) => Math.max(-1, Math.min(1, value)));
+        expect(at(lab, outside, severity)).toEqual(at(plain, cut, severity));
+        expect(at(lab, outside, 0)).toEqual(outside);
       }),
       { ...options, numRuns: 10 },
     );

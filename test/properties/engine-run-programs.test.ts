@@ -29,7 +29,7 @@ const run = RunConfigSchema.parse({
   steps: 1,
 });
 const degradation = degradationOf(run);
-const official = initialWeights(run.network, run.data.channels, run.seed);
+const official = initialWeights(run.network, run.data, run.seed);
 const contexts = Array.from({ length: batch }, (_, row) =>
   degradation.drawContext(new RandomStream(run.seed, 'degradation', 0, 0, row)),
 );

@@ -1,5 +1,5 @@
 /** What a client may ask for: the body of `POST /v1/jobs`. */
-import { channelNames, NameSchema, ThawError, type ChannelName } from '@thaw/shared/protocol';
+import { channelNames, NameSchema, SamplingAlgorithmSchema, ThawError, type ChannelName } from '@thaw/shared/protocol';
 import { z } from 'zod';
 
 export const JobRequestSchema = z
@@ -23,7 +23,7 @@ export const JobRequestSchema = z
       .describe('Channel whose present checkpoint is used: latest, candidate, canary, stable.'),
     version: z.int().min(0).optional().describe('Checkpoint step to use instead of a channel.'),
     run: NameSchema.optional().describe('Run that `version` belongs to; that of the served channel unless given.'),
-    sampler: z.enum(['algorithm2', 'algorithm1', 'direct']).default('algorithm2'),
+    sampler: SamplingAlgorithmSchema.default('algorithm2').describe('ddim: noise only.'),
     severity: z.int().min(1).optional().describe('Severity of the start image, 1..T; T unless given.'),
     calls: z
       .int()

@@ -1,6 +1,7 @@
 /** Models from checkpoints: averaged weights, verified byte by byte, in the layout that the engine wants. */
+import { checkAlgorithm } from '@thaw/shared/diffusion';
 import { toStored, type Engine } from '@thaw/shared/engine';
-import { fromOfficial, sizeOf, unetWeightSpecs } from '@thaw/shared/model';
+import { fromOfficial, networkWeightSpecs, sizeOf } from '@thaw/shared/model';
 import { ThawError, type RunConfig } from '@thaw/shared/protocol';
 import type { Logger } from '@thaw/shared/runtime';
 import { loadGroup, loadRun, readHead, readManifest, type ObjectStore } from '@thaw/shared/storage';
@@ -83,6 +84,7 @@ export class CheckpointModels implements ModelSource {
       steps: programs.degradation.steps,
       dataset: run.data.dataset,
       batchSizes: programs.batchSizes,
+      checkSampler: (sampler) => checkAlgorithm(sampler, programs.degradation),
       drawContext: (seed, row) => programs.drawContext(seed, row),
       step: (rows) => programs.step(weights, rows),
       degrade: (rows) => programs.degrade(rows),
@@ -117,7 +119,7 @@ export class CheckpointModels implements ModelSource {
 
   #weights(version: ModelVersion, programs: RunPrograms, tensors: Awaited<ReturnType<typeof loadGroup>>): Weights {
     const { run } = programs;
-    const specs = unetWeightSpecs(run.network, run.data.channels);
+    const specs = networkWeightSpecs(run.network, run.data);
     const weights: Record<string, Float32Array> = {};
     for (const stored of programs.storedWeights) {
       const spec = specs[stored.name];

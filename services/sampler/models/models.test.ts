@@ -8,7 +8,7 @@ import {
   tableInputs,
 } from '@thaw/shared/diffusion';
 import { openEngine, toStored, type Engine } from '@thaw/shared/engine';
-import { fromOfficial, initialWeights, toOfficial, unetWeightSpecs } from '@thaw/shared/model';
+import { fromOfficial, initialWeights, networkWeightSpecs, toOfficial } from '@thaw/shared/model';
 import { RunConfigSchema } from '@thaw/shared/protocol';
 import { RandomStream, silentLogger } from '@thaw/shared/runtime';
 import { createRun, MemoryStore, promote, writeCheckpoint, type StateTensor } from '@thaw/shared/storage';
@@ -42,10 +42,10 @@ const dots = (count: number, seed: number): ImageSource => ({
   },
 });
 
-const specs = unetWeightSpecs(run.network, 1);
+const specs = networkWeightSpecs(run.network, run.data);
 
 async function checkpoint(store: MemoryStore, step: number, configSha256: string): Promise<ModelVersion> {
-  const weights = initialWeights(run.network, 1, run.seed + step);
+  const weights = initialWeights(run.network, run.data, run.seed + step);
   const tensors: Record<string, StateTensor> = {};
   for (const [name, spec] of Object.entries(specs)) {
     const data = toOfficial(spec, weights[name]!);
@@ -122,7 +122,7 @@ describe('a model from a checkpoint', () => {
           stored.name,
           toStored(
             stored,
-            fromOfficial(spec, toOfficial(spec, initialWeights(run.network, 1, run.seed + 1)[stored.name]!)),
+            fromOfficial(spec, toOfficial(spec, initialWeights(run.network, run.data, run.seed + 1)[stored.name]!)),
           ),
         ];
       }),

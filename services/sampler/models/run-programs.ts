@@ -153,13 +153,14 @@ export class RunPrograms {
       nextSeverity: Int32Array.from(padded, (row) => row.nextSeverity),
       ...this.#shared(padded),
     };
-    const { restored, degraded, next } = await this.#steps
+    const { restored, degraded, next, renoised } = await this.#steps
       .get(size)!
       .run({ weights, weightsVersion: 'never changed in place', inputs });
     return rows.map((_, row) => ({
       estimate: rowOf(restored, row, size),
       degraded: rowOf(degraded, row, size),
       improved: rowOf(next, row, size),
+      ...(renoised === undefined ? {} : { renoised: rowOf(renoised, row, size) }),
     }));
   }
 
@@ -205,7 +206,10 @@ function rowOf(all: TensorData | undefined, row: number, rows: number): Float32A
 
 function sameBits(a: StepOutput, b: StepOutput): boolean {
   const bits = (image: Float32Array): Buffer => Buffer.from(image.buffer, image.byteOffset, image.byteLength);
-  return (['estimate', 'degraded', 'improved'] as const).every((name) => bits(a[name]).equals(bits(b[name])));
+  const none = new Float32Array();
+  return (['estimate', 'degraded', 'improved', 'renoised'] as const).every((name) =>
+    bits(a[name] ?? none).equals(bits(b[name] ?? none)),
+  );
 }
 
 /** Truncation (not rounding) of a value in [-1, 1] to 8 bits, in float32 as `truncateTo8Bits` of shared/diffusion computes it. */

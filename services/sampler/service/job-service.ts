@@ -60,7 +60,8 @@ export class JobService {
       const nowMs = clock.wallTimeMs();
       const restoring = request.mode === 'restore';
       const version = await this.#versionFor(request);
-      const { steps, dataset, shape } = await models.load(version);
+      const { steps, dataset, shape, checkSampler } = await models.load(version);
+      checkSampler?.(request.sampler);
       const testCount = restoring ? 0 : await testImages.count(dataset, 'test');
       const id = randomHex(entropy, 16);
       const spec = jobSpec(request, { id, nowMs, version, steps, dataset, testCount });

@@ -55,7 +55,14 @@ export function stepRow(trajectory: Trajectory): StepRow {
 /** The trajectory after the call. */
 export function advance(trajectory: Trajectory, output: StepOutput): Trajectory {
   const { update } = stepOf(trajectory);
-  const x = update === 'estimate' ? output.estimate : update === 'degrade-estimate' ? output.degraded : output.improved;
+  const states = {
+    estimate: output.estimate,
+    'degrade-estimate': output.degraded,
+    improve: output.improved,
+    renoise: output.renoised,
+  };
+  const x = states[update];
+  if (x === undefined) throw new Error('the model has no update with estimated noise');
   const direct = trajectory.direct ?? output.estimate;
   return { ...trajectory, position: trajectory.position + 1, x, direct };
 }

@@ -21,7 +21,7 @@ export async function loadNewestState(
     }),
   );
   if (newest === undefined) {
-    const weights = flatWeights(state, initialWeights(run.network, run.data.channels, run.seed));
+    const weights = flatWeights(state, initialWeights(run.network, run.data, run.seed));
     return initialState(run.name, weights, state.layout.blockCount);
   }
   const arrays = allocateArrays(state.layout);

@@ -1,4 +1,8 @@
-/** Decolorization (section 2.6 of the reference): D(x, s) = keep_s x + (1 - keep_s) mean over channels. The grey is the plain mean. */
+/**
+ * Decolorization (section 2.6 of the reference): D(x, s) = keep_s x + (1 - keep_s) mean over channels. The grey is the plain mean.
+ * With `toLab` the official code goes Lab -> RGB -> mix -> Lab at every step. On the way to RGB colours are cut off at [0, 1]; mixing
+ * leaves them inside, so all later conversions undo each other, and s steps are one cut and one mix.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 import type { DecolorizationConfig } from '../../protocol/index.js';
 import { ThawError } from '../../protocol/index.js';
@@ -30,8 +34,14 @@ export function createDecolorization(config: DecolorizationConfig, geometry: Ima
         cure: 'Use a data set with 3 channels or another degradation.',
       },
     );
-  const apply: Degradation['apply'] = (x0, severity, tables) =>
+  const mix: Degradation['apply'] = (x0, severity, tables) =>
     blend(x0, tf.mean(x0, 3, true) as tf.Tensor4D, scalarAt(required(tables, 'keep'), severity));
+  const apply: Degradation['apply'] = config.toLab
+    ? (x0, severity, tables, context) => {
+        const clean = tf.reshape(tf.cast(tf.equal(severity, 0), 'float32'), [-1, 1, 1, 1]) as tf.Tensor4D;
+        return blend(x0, mix(tf.clipByValue(x0, -1, 1), severity, tables, context), clean);
+      }
+    : mix;
   return {
     family: 'decolorization',
     steps: config.steps,
@@ -45,7 +55,7 @@ export function createDecolorization(config: DecolorizationConfig, geometry: Ima
     describe: () => ({
       family: 'decolorization',
       steps: config.steps,
-      summary: `Colours fade to grey in ${config.steps} steps (${config.routine}${config.totalRemove ? ', nothing left' : ''})`,
+      summary: `Colours fade to grey in ${config.steps} steps (${config.routine}${config.totalRemove ? ', nothing left' : ''}${config.toLab ? ', in Lab' : ''})`,
     }),
   };
 }

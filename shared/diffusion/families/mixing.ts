@@ -27,7 +27,7 @@ export function cosineSchedule(steps: number): Float64Array {
 export function createMixing(
   steps: number,
   geometry: ImageGeometry,
-): Pick<Degradation, 'tables' | 'contextSpecs' | 'apply'> {
+): Pick<Degradation, 'tables' | 'contextSpecs' | 'apply'> & Required<Pick<Degradation, 'estimateNext'>> {
   const kept = cosineSchedule(steps);
   return {
     tables: {
@@ -40,6 +40,15 @@ export function createMixing(
         tf.mul(scalarAt(required(tables, 'keep-image'), severity), x0),
         tf.mul(scalarAt(required(tables, 'keep-partner'), severity), required<tf.Tensor4D>(context, 'partner')),
       ),
+    // z = (x_s - a_s x̂0) / b_s, then a_s' x̂0 + b_s' z: DDIM with eta 0.
+    estimateNext: (x, restored, severity, nextSeverity, tables) => {
+      const [image, partner] = [required(tables, 'keep-image'), required(tables, 'keep-partner')];
+      const estimated = tf.div(tf.sub(x, tf.mul(scalarAt(image, severity), restored)), scalarAt(partner, severity));
+      return tf.add(
+        tf.mul(scalarAt(image, nextSeverity), restored),
+        tf.mul(scalarAt(partner, nextSeverity), estimated),
+      );
+    },
   };
 }
 

@@ -3,11 +3,13 @@
  * sampler can put rows of different severities into one call.
  */
 import { ThawError } from '../../protocol/index.js';
+import type { Degradation } from '../degradation.js';
 
 /**
  * algorithm1: x_{s'} = D(x̂, s'). algorithm2: x_{s'} = x_s - D(x̂, s) + D(x̂, s'). direct: x_0 = R(x_T, T - 1).
+ * ddim: D(x̂, s') with the noise estimated from x_s and x̂; for degradations that mix in noise only.
  */
-export const samplingAlgorithms = ['algorithm1', 'algorithm2', 'direct'] as const;
+export const samplingAlgorithms = ['algorithm1', 'algorithm2', 'direct', 'ddim'] as const;
 export type SamplingAlgorithm = (typeof samplingAlgorithms)[number];
 
 export interface SamplingPlan {
@@ -17,7 +19,7 @@ export interface SamplingPlan {
 }
 
 /** How the next state comes from the present state x_s and the estimate x̂. */
-export type SamplingUpdate = 'estimate' | 'degrade-estimate' | 'improve';
+export type SamplingUpdate = 'estimate' | 'degrade-estimate' | 'improve' | 'renoise';
 
 /** One step of a trajectory: call R(x_s, stepIndex), then update. */
 export interface SamplingStep {
@@ -25,7 +27,10 @@ export interface SamplingStep {
   /** t = severity - 1, what the network is given. */
   readonly stepIndex: number;
   readonly nextSeverity: number;
-  /** estimate: x̂. degrade-estimate: D(x̂, nextSeverity). improve: x_s - D(x̂, severity) + D(x̂, nextSeverity). */
+  /**
+   * estimate: x̂. degrade-estimate: D(x̂, nextSeverity). improve: x_s - D(x̂, severity) + D(x̂, nextSeverity). renoise: the state at
+   * nextSeverity with the noise that x_s and x̂ imply.
+   */
   readonly update: SamplingUpdate;
   readonly last: boolean;
 }
@@ -57,6 +62,22 @@ export function planSampling(options: { algorithm: SamplingAlgorithm; steps: num
   return { algorithm: options.algorithm, severities };
 }
 
+/**
+ * Refuses an algorithm that the degradation has no update for.
+ * @throws ThawError THAW_SAMPLING_INVALID
+ */
+export function checkAlgorithm(
+  algorithm: SamplingAlgorithm,
+  degradation: Pick<Degradation, 'family' | 'estimateNext'>,
+): void {
+  if (algorithm === 'ddim' && degradation.estimateNext === undefined)
+    throw new ThawError(
+      'THAW_SAMPLING_INVALID',
+      `sampler: "ddim" estimates the noise of a mixture; the degradation "${degradation.family}" mixes in none.`,
+      { cure: 'Use algorithm2, algorithm1 or direct.' },
+    );
+}
+
 /** A plan on severities chosen by the caller: integers in 1..T, strictly falling. */
 export function planSeverities(
   algorithm: SamplingAlgorithm,
@@ -83,6 +104,9 @@ export function samplingStep(plan: SamplingPlan, position: number): SamplingStep
   if (severity === undefined) return undefined;
   const nextSeverity = plan.severities[position + 1] ?? 0;
   const last = nextSeverity === 0;
-  const update = plan.algorithm === 'algorithm2' ? 'improve' : last ? 'estimate' : 'degrade-estimate';
+  if (plan.algorithm === 'algorithm2')
+    return { severity, stepIndex: severity - 1, nextSeverity, update: 'improve', last };
+  const between = plan.algorithm === 'ddim' ? 'renoise' : 'degrade-estimate';
+  const update = last ? 'estimate' : between;
   return { severity, stepIndex: severity - 1, nextSeverity, update, last };
 }

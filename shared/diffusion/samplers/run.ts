@@ -10,6 +10,8 @@ export interface SamplerCallbacks {
   restore(x: Images, stepIndex: number): Eventually<Images>;
   /** D(x0, s) for every image, with the context that made the start image; never called with s = 0. */
   degrade(x0: Images, severity: number): Eventually<Images>;
+  /** x_s' with estimated noise ({@link Degradation.estimateNext}); needed for ddim only. */
+  estimateNext?(x: Images, estimate: Images, severity: number, nextSeverity: number): Eventually<Images>;
   /** Sees the state before each update and the estimate; must not change them. */
   onStep?(step: SamplingStep, x: Images, estimate: Images): void;
 }
@@ -30,7 +32,10 @@ export async function runSampler(plan: SamplingPlan, start: Images, callbacks: S
     const estimate = await callbacks.restore(x, step.stepIndex);
     callbacks.onStep?.(step, x, estimate);
     if (step.update === 'estimate') x = estimate;
-    else if (step.update === 'degrade-estimate') x = await degrade(estimate, step.nextSeverity);
+    else if (step.update === 'renoise') {
+      if (callbacks.estimateNext === undefined) throw new Error('ddim needs estimateNext');
+      x = await callbacks.estimateNext(x, estimate, step.severity, step.nextSeverity);
+    } else if (step.update === 'degrade-estimate') x = await degrade(estimate, step.nextSeverity);
     else x = algorithm2Update(x, await degrade(estimate, step.severity), await degrade(estimate, step.nextSeverity));
   }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { planSampling, planSeverities, samplingStep, severitySequence } from './plan.js';
+import { createDegradation } from '../registry.js';
+import { checkAlgorithm, planSampling, planSeverities, samplingStep, severitySequence } from './plan.js';
 import type { SamplingPlan, SamplingStep } from './plan.js';
 import { algorithm2Update, runSampler } from './run.js';
 
@@ -55,6 +56,20 @@ describe('samplingStep', () => {
     expect(stepsOf(planSampling({ algorithm: 'direct', steps: 5 }))).toEqual([
       { severity: 5, stepIndex: 4, nextSeverity: 0, update: 'estimate', last: true },
     ]);
+  });
+});
+
+describe('estimated noise', () => {
+  it('ends with the estimate, and is for mixtures with noise only', () => {
+    expect(stepsOf(planSampling({ algorithm: 'ddim', steps: 3 })).map((s) => s.update)).toEqual([
+      'renoise',
+      'renoise',
+      'estimate',
+    ]);
+    expect(() => checkAlgorithm('ddim', { family: 'blur' })).toThrow('the degradation "blur" mixes in none');
+    expect(() => checkAlgorithm('algorithm2', { family: 'blur' })).not.toThrow();
+    const noise = createDegradation({ family: 'noise', steps: 3 }, { size: 8, channels: 1 });
+    expect(() => checkAlgorithm('ddim', noise)).not.toThrow();
   });
 });
 

@@ -57,3 +57,19 @@ export function withTensors<T>(compute: () => T): T {
     engine.endScope();
   }
 }
+
+/** x_s' with estimated noise, NHWC data in and out, one severity for all images. */
+export const estimateNext = (
+  degradation: Degradation,
+  shape: Shape4,
+  x: Float32Array,
+  restored: Float32Array,
+  severity: number,
+  nextSeverity: number,
+): Float32Array =>
+  withTensors(() => {
+    const all = (s: number): tf.Tensor1D => tf.fill([shape[0]], s, 'int32');
+    const tables = tableTensors(degradation);
+    const images = [tf.tensor4d(x, shape), tf.tensor4d(restored, shape)] as const;
+    return degradation.estimateNext!(...images, all(severity), all(nextSeverity), tables).dataSync() as Float32Array;
+  });

@@ -2,7 +2,7 @@
 import { blur } from './blur.js';
 import { loaders } from './loaders.js';
 import { frechet, similarity } from './metrics.js';
-import { blocks, network } from './network.js';
+import { blocks, ddpm, network } from './network.js';
 import {
   colourMask,
   colourMaskSamplers,
@@ -26,6 +26,7 @@ export const runners: readonly Runner[] = [
   blurSamplers,
   blurGeneration,
   network,
+  ddpm,
   blocks,
   similarity,
   frechet,

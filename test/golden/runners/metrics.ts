@@ -3,7 +3,7 @@ import { fromNchw } from './images.js';
 import type { Runner } from './runner.js';
 
 export const similarity: Runner = {
-  covers: /^metrics\/ssim_rmse$/,
+  covers: /^metrics\/ssim_rmse/,
   run(golden) {
     const a = fromNchw(golden.input('a'));
     const b = fromNchw(golden.input('b'));
@@ -14,7 +14,7 @@ export const similarity: Runner = {
 };
 
 export const frechet: Runner = {
-  covers: /^metrics\/frechet$/,
+  covers: /^metrics\/frechet/,
   run(golden) {
     const statistics = (name: string) => featureStatistics(golden.input(name).data, golden.input(name).shape[1]!);
     return { distance: [frechetDistance(statistics('a'), statistics('b'))] };

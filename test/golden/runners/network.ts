@@ -12,6 +12,8 @@ import {
   fromOfficial,
   linearAttention,
   linearAttentionSpecs,
+  network as networkOf,
+  networkWeightSpecs,
   parameterCount,
   toOfficial,
   unet,
@@ -19,7 +21,7 @@ import {
   upsample,
   upsampleSpecs,
 } from '@thaw/shared/model';
-import { UnetConfigSchema } from '@thaw/shared/protocol';
+import { DdpmUnetConfigSchema, UnetConfigSchema } from '@thaw/shared/protocol';
 import type { GoldenCase } from '../vectors.js';
 import { fromNchw, withTensors } from './images.js';
 import type { Runner } from './runner.js';
@@ -96,6 +98,41 @@ export const network: Runner = {
       }
       outputs.grad_norms = norms;
       return outputs;
+    }),
+};
+
+export const ddpm: Runner = {
+  covers: /^ddpm\//,
+  run: (golden) =>
+    withTensors(() => {
+      const { params } = golden;
+      const config = DdpmUnetConfigSchema.parse({
+        kind: 'ddpm-unet',
+        dim: params.ch,
+        mults: params.ch_mult,
+        blocks: params.num_res_blocks,
+        attentionSizes: params.attn_resolutions,
+        dropout: params.dropout,
+      });
+      const specs = networkWeightSpecs(config, {
+        size: params.resolution as number,
+        channels: params.in_channels as number,
+      });
+      if (parameterCount(specs) !== params.parameters)
+        throw new Error(`${parameterCount(specs)} parameters instead of ${params.parameters}`);
+      const weights = loadWeights(golden, specs);
+      const [x, target] = [images(golden, 'x'), images(golden, 'target')];
+      const t = tf.tensor1d(golden.integers('t'), 'float32');
+      const y = networkOf(weights, x, t, config);
+      const { value, grads } = differentiate(weights, (w) =>
+        reconstructionLoss(target, networkOf(w, x, t, config), 'l1'),
+      );
+      const norm = (data: Float32Array): number => Math.sqrt(data.reduce((sum, g) => sum + g * g, 0));
+      return {
+        y: asNchw(y),
+        loss: value.dataSync() as Float32Array,
+        grad_norms: Object.keys(specs).map((name) => norm(grads[name]!.dataSync() as Float32Array)),
+      };
     }),
 };
 

@@ -11,7 +11,7 @@ import type { GoldenCase } from '../vectors.js';
 import type { DegradeOptions } from './images.js';
 import { degrade, fromNchw, toNchw } from './images.js';
 import type { Runner } from './runner.js';
-import { affineRestoration, fullyDegraded, sample, stacked } from './samplers.js';
+import { affineRestoration, algorithmOf, fullyDegraded, sample, stacked } from './samplers.js';
 
 const severitiesOf = (golden: GoldenCase): number[] => golden.integers('t').map((t) => t + 1);
 
@@ -53,10 +53,11 @@ const decolorizationConfig = ({ params }: GoldenCase): DecolorizationConfig =>
     routine: params.decolor_routine,
     factor: params.decolor_ema_factor ?? 0.9,
     totalRemove: params.decolor_total_remove,
+    toLab: params.to_lab,
   });
 
 export const decolorization: Runner = {
-  covers: /^decolor\/(Constant_[01]|Linear_[23])$/,
+  covers: /^decolor\//,
   run(golden) {
     const config = decolorizationConfig(golden);
     const image = fromNchw(golden.input('x0'));
@@ -215,11 +216,12 @@ export const mixing: Runner = {
 };
 
 export const mixingSamplers: Runner = {
-  covers: /^sampler\/(hot|animorph)_fixed$/,
+  covers: /^sampler\/(hot|animorph)_/,
   async run(golden) {
     const start = fromNchw(golden.input('start'));
     const steps = golden.params.timesteps as number;
-    const { final } = await sample(golden, mixingOf(steps, start.shape[1]), start, 'algorithm2', {
+    const algorithm = golden.params.sampling_routine === 'ddim' ? 'ddim' : algorithmOf(golden);
+    const { final } = await sample(golden, mixingOf(steps, start.shape[1]), start, algorithm, {
       context: { partner: start },
     });
     return {

@@ -5,7 +5,7 @@ import { createDegradation, planSampling, restorationLoss, runSampler } from '@t
 import type { GoldenCase } from '../vectors.js';
 import { blurConfig } from './blur.js';
 import type { DegradeOptions, Images } from './images.js';
-import { degrade, fromNchw, tableTensors, toNchw, withTensors } from './images.js';
+import { degrade, estimateNext, fromNchw, tableTensors, toNchw, withTensors } from './images.js';
 import type { Runner } from './runner.js';
 
 export const algorithmOf = (golden: GoldenCase): SamplingAlgorithm =>
@@ -51,6 +51,8 @@ export async function sample(
     restore: affineRestoration(golden, degradation.steps, shape[3]),
     degrade: (x0, severity) =>
       degrade(degradation, { shape, data: x0 }, new Array<number>(shape[0]).fill(severity), options),
+    estimateNext: (x, estimate, severity, nextSeverity) =>
+      estimateNext(degradation, shape, x, estimate, severity, nextSeverity),
     onStep: (_, x, estimate) => {
       states.push(x);
       estimates.push(estimate);
@@ -96,7 +98,7 @@ function losses(golden: GoldenCase, degradation: Degradation, x0: Images): Recor
 }
 
 export const blurSamplers: Runner = {
-  covers: /^sampler\/blur_reflect_/,
+  covers: /^sampler\/blur_(?!.*discrete)/,
   async run(golden) {
     const x0 = fromNchw(golden.input('x0'));
     const degradation = createDegradation(blurConfig(golden), { size: x0.shape[1], channels: x0.shape[3] });
@@ -111,7 +113,7 @@ export const blurSamplers: Runner = {
 };
 
 export const blurGeneration: Runner = {
-  covers: /^sampler\/blur_circular_discrete_alg2$/,
+  covers: /^sampler\/blur_.*discrete/,
   async run(golden) {
     const x0 = fromNchw(golden.input('x0'));
     const { shape } = x0;

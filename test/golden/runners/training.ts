@@ -4,7 +4,7 @@ import { adamRange, adamUpdateOf, updateAverage } from '../../../services/traine
 import type { Runner } from './runner.js';
 
 export const training: Runner = {
-  covers: /^training\/adam_ema$/,
+  covers: /^training\//,
   run(golden) {
     const {
       lr,
