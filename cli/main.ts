@@ -1,4 +1,5 @@
 /** The `thaw` command. Every subcommand is a few lines here; what it does is in `commands/`. */
+import { writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { createRun, openStore } from '@thaw/shared/storage';
 import { Command, InvalidArgumentError, Option } from 'commander';
@@ -15,7 +16,17 @@ import {
 } from './commands/channels.js';
 import { demoShardBytes, inspectCommand, packCommand, verifyCommand } from './commands/data.js';
 import { diagnose, diagnosisText } from './commands/doctor.js';
+import {
+  graphDot,
+  graphSummary,
+  profile,
+  profileText,
+  programNames,
+  summaryText,
+  writeOnnx,
+} from './commands/engine.js';
 import { exportWeights } from './commands/export.js';
+import { importWeights } from './commands/import.js';
 import { readRunFile } from './commands/run-file.js';
 import { drawSamples, restoreImage } from './commands/sample.js';
 import { up } from './commands/up.js';
@@ -241,6 +252,11 @@ withStore(
 )
   .requiredOption('--run <name>', 'run')
   .option('--checkpoint <step>', 'the newest unless given', wholeNumber(0))
+  .addOption(
+    new Option('--format <format>', 'official names and shapes, for PyTorch')
+      .choices(['pytorch-safetensors'])
+      .default('pytorch-safetensors'),
+  )
   .option('--ema', 'the moving average instead of the weights', false)
   .option('--out <file>', 'file to write', 'weights.safetensors')
   .action((options) =>
@@ -256,6 +272,32 @@ withStore(
         exported,
         options.json,
         () => `${exported.file}: ${exported.tensors} tensors of step ${exported.step}, SHA-256 ${exported.sha256}`,
+      );
+    }),
+  );
+
+withStore(
+  command(program, 'import <weights>', 'Make weights with the official parameter names step 0 of a new run.', [
+    'thaw import weights.safetensors --config examples/celeba-blur.yaml --name celeba-official',
+  ]),
+)
+  .requiredOption('--config <file>', 'run file (YAML) of the network that the weights are for')
+  .option('--name <run>', 'name of the run; that of the run file unless given')
+  .option('--steps <n>', 'optimizer steps of the run', wholeNumber(1))
+  .option('--seed <n>', 'seed of the run', wholeNumber(0))
+  .action((file, options) =>
+    attempt(options, async () => {
+      const { config, name, steps, seed } = options;
+      const imported = await importWeights({
+        storeUrl: storeOf(options),
+        file,
+        run: readRunFile(config, { name, steps, seed }),
+        nowMs: Date.now(),
+      });
+      printResult(
+        imported,
+        options.json,
+        () => `Run ${imported.run}: step 0 has the ${imported.tensors} tensors of ${file}, SHA-256 ${imported.sha256}.`,
       );
     }),
   );
@@ -321,6 +363,56 @@ withStore(
         options.json,
         () => `Stored run ${stored.config.name}, ${stored.targetSteps} steps.`,
       );
+    }),
+  );
+
+const engine = program.command('engine').description('What the engine makes of a run, and what it costs.');
+const withProgram = (cmd: Command): Command =>
+  cmd
+    .addOption(new Option('--program <name>', 'program of the run').choices(programNames).default('training'))
+    .option('--batch <n>', 'images in a call; the micro-batch of the run unless given', wholeNumber(1));
+withProgram(
+  command(engine, 'graph <run-file>', 'The graph of a program: a summary, Graphviz, or the ONNX file.', [
+    'thaw engine graph examples/mnist-demo.yaml',
+    'thaw engine graph examples/mnist-demo.yaml --dot --out training.dot',
+    'thaw engine graph examples/celeba-blur.yaml --onnx --out training.onnx',
+  ]),
+)
+  .option('--summary', 'operators, rewrites, how each convolution is computed (the default)')
+  .addOption(new Option('--dot', 'the simplified graph for Graphviz').conflicts(['summary', 'onnx']))
+  .addOption(new Option('--onnx', 'the lowered graph as an ONNX file').conflicts('summary'))
+  .option('--out <file>', 'file to write; with --onnx <program>.onnx unless given')
+  .action((file, options) =>
+    attempt(options, async () => {
+      const choice = { file, program: options.program, batch: options.batch };
+      if (options.onnx === true) {
+        const written = await writeOnnx(choice, options.out ?? `${options.program}.onnx`);
+        printResult(written, options.json, () => `${written.file}: ${written.bytes} bytes, SHA-256 ${written.sha256}`);
+        return;
+      }
+      const [result, text] =
+        options.dot === true
+          ? [{ dot: graphDot(choice) }, graphDot(choice)]
+          : await graphSummary(choice).then((summary) => [summary, summaryText(summary)] as const);
+      if (options.out === undefined) printResult(result, options.json, () => text);
+      else {
+        writeFileSync(options.out, options.json ? JSON.stringify(result) : text);
+        printResult({ file: options.out }, options.json, () => `Written to ${options.out}.`);
+      }
+    }),
+  );
+withProgram(
+  command(engine, 'profile <run-file>', 'Time per operator, tfjs kernel and node on this machine’s processor.', [
+    'thaw engine profile examples/mnist-demo.yaml',
+    'thaw engine profile examples/mnist-demo.yaml --program restoration --batch 8 --json',
+  ]),
+)
+  .option('--calls <n>', 'calls whose median counts', wholeNumber(1), 10)
+  .option('--rows <n>', 'rows of each table', wholeNumber(1), 15)
+  .action((file, options) =>
+    attempt(options, async () => {
+      const profiled = await profile({ file, program: options.program, batch: options.batch }, options.calls);
+      printResult(profiled, options.json, () => profileText(profiled, options.rows));
     }),
   );
 

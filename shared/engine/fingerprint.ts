@@ -71,11 +71,15 @@ export async function probeFingerprint(engine: Engine, programs: readonly Probed
   };
 }
 
-function probeCall({ compiled, probeInput }: ProbedProgram, program: number): EngineCall {
+/** A fixed call: inputs and weights drawn by Philox. `position` separates the programs of one probe. */
+export function probeCall(
+  { compiled, probeInput }: Pick<ProbedProgram, 'probeInput'> & { compiled: Pick<Compiled, 'weights' | 'inputs'> },
+  position: number,
+): EngineCall {
   let tensor = 0;
   const draw = (name: string, size: number, fallback: (stream: RandomStream) => TensorData): TensorData => {
     const lane = tensor++;
-    const stream = (): RandomStream => new RandomStream(0, 'probe', program, lane);
+    const stream = (): RandomStream => new RandomStream(0, 'probe', position, lane);
     return probeInput?.(name, size, stream()) ?? fallback(stream());
   };
   const weights = compiled.weights.map(({ name, size }): [string, Float32Array] => [

@@ -6,4 +6,4 @@ export { loweringVersion, plainOptions } from './options.js';
 export type { Capabilities, Formulations, LoweringOptions } from './options.js';
 export { summarize } from './summary.js';
 export type { LoweringSummary } from './summary.js';
-export { fromStored, toStored } from './weights.js';
+export { fromStored, storedShape, toStored } from './weights.js';

@@ -32,14 +32,13 @@ export function storedWeight(weight: Value, order: AxisOrder | undefined): Store
   };
 }
 
+/** Shape of a weight as the graph takes it. */
+export const storedShape = ({ shape, permutation }: StoredWeight): number[] => permutation.map((axis) => shape[axis]!);
+
 /** Model layout to stored order: a copy. */
 export const toStored = (weight: StoredWeight, data: Float32Array): Float32Array =>
   permuteData(data, weight.shape, weight.permutation);
 
 /** Stored order to model layout: a copy. Works for weights, their gradients and optimizer moments alike. */
 export const fromStored = (weight: StoredWeight, data: Float32Array): Float32Array =>
-  permuteData(
-    data,
-    weight.permutation.map((axis) => weight.shape[axis]!),
-    inversePermutation(weight.permutation),
-  );
+  permuteData(data, storedShape(weight), inversePermutation(weight.permutation));

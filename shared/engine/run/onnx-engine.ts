@@ -73,7 +73,12 @@ export class OnnxEngine implements Engine {
 
   async load(definition: ProgramDefinition): Promise<Compiled> {
     this.#refuseWhenClosed();
-    return this.#load(this.#options.compile(definition));
+    return this.#load(this.compile(definition));
+  }
+
+  /** Traces and lowers a program as `load` does, without loading it. */
+  compile(definition: ProgramDefinition): Program {
+    return this.#options.compile(definition);
   }
 
   /**

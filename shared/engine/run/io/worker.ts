@@ -2,6 +2,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import ort from 'onnxruntime-node';
 import type { NamedTensorSpec, Program, TensorData } from '../../types.js';
+import { storedShape } from '../../lower/weights.js';
+import { sessionOptions } from '../session-options.js';
 import type { WorkerReply, WorkerRequest, WorkerSettings } from '../messages.js';
 
 const port = parentPort!;
@@ -20,27 +22,12 @@ ort.env.logLevel = 'fatal';
 
 const loaded = new Map<string, Loaded>();
 
-/**
- * One thread, one order of operations, no memory pattern (it keeps the first run's arena and doubles the peak).
- * Errors come back in the rejection, so nothing is logged.
- */
-const sessionOptions: ort.InferenceSession.SessionOptions = {
-  executionProviders: [provider],
-  graphOptimizationLevel: 'all',
-  executionMode: 'sequential',
-  intraOpNumThreads: 1,
-  interOpNumThreads: 1,
-  enableCpuMemArena: true,
-  enableMemPattern: false,
-  logSeverityLevel: 4,
-};
-
 const reply = (message: WorkerReply, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer);
 const sizeOf = (shape: readonly number[]): number => shape.reduce((product, length) => product * length, 1);
 const problemOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 async function load(program: Program): Promise<void> {
-  const session = await ort.InferenceSession.create(program.onnx, sessionOptions);
+  const session = await ort.InferenceSession.create(program.onnx, sessionOptions(provider));
   loaded.set(program.digest, { program, session, weights: undefined, version: undefined });
 }
 
@@ -62,9 +49,6 @@ function takeWeights(entry: Loaded, weights: readonly Float32Array[], version: s
   program.weights.forEach((weight, i) => (entry.weights![weight.name]!.data as Float32Array).set(weights[i]!));
   entry.version = version;
 }
-
-const storedShape = (weight: Program['weights'][number]): number[] =>
-  weight.permutation.map((axis) => weight.shape[axis]!);
 
 /** Own memory is used as it is; shared memory is copied. */
 function inputTensor(spec: NamedTensorSpec, data: TensorData): ort.Tensor {
