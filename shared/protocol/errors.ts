@@ -171,6 +171,11 @@ export const errorRegistry = {
     'A file is not valid safetensors.',
     'Write the file again with a safetensors library; do not edit it by hand.',
   ),
+  THAW_WEIGHTS_INVALID: entry(
+    400,
+    'A file of weights does not fit the network of the run that it is to become.',
+    'Give a safetensors file with exactly the official names and shapes of the network, float32, and the run file of that network.',
+  ),
   THAW_BLOB_CORRUPT: entry(
     500,
     'Stored bytes do not match their SHA-256.',

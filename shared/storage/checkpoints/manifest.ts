@@ -44,6 +44,8 @@ export const ManifestFieldsSchema = z.strictObject({
   dataset: z.strictObject({ name, sha256 }),
   /** Engine fingerprint: what must be equal for equal bits. */
   fingerprint: z.string().min(1).max(4096),
+  /** The weights were not trained here but come from this file (`thaw import`). */
+  imported: z.strictObject({ fileSha256: sha256 }).optional(),
   /** Wall-clock time of the writer, milliseconds since the epoch. */
   createdMs: z.number().min(0),
   /** See `weightsSha256`; of the `weights` group. */

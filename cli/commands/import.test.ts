@@ -1,0 +1,146 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { packDataset } from '@thaw/shared/data';
+import { initialWeights, networkWeightSpecs, toOfficial } from '@thaw/shared/model';
+import { RunConfigSchema, ThawError } from '@thaw/shared/protocol';
+import { encodeSafetensors, loadCheckpoint, openStore, readManifest, type Tensor } from '@thaw/shared/storage';
+import { exportWeights } from './export.js';
+import { importWeights, officialWeights } from './import.js';
+
+const run = RunConfigSchema.parse({
+  format: 'thaw.run/1',
+  name: 'taken-over',
+  seed: 1,
+  data: { dataset: 'grey', size: 8, channels: 1 },
+  degradation: { family: 'blur', steps: 4, routine: 'Constant', kernelSize: 3, kernelStd: 1 },
+  network: { kind: 'convnext-unet', dim: 8, mults: [1, 2] },
+  optimizer: { learningRate: 1e-3 },
+  batch: { global: 4, micro: 2 },
+  steps: 10,
+});
+const specs = networkWeightSpecs(run.network, run.data);
+const initial = initialWeights(run.network, run.data, 11);
+const official: Record<string, Tensor> = Object.fromEntries(
+  Object.entries(specs).map(([name, spec]) => [
+    name,
+    { dtype: 'F32', shape: [...spec.officialShape], data: toOfficial(spec, initial[name]!) },
+  ]),
+);
+
+const refused = async (work: () => unknown): Promise<string> => {
+  try {
+    await work();
+  } catch (error) {
+    if (error instanceof ThawError) return `${error.code}: ${error.message}`;
+    throw error;
+  }
+  return 'nothing was refused';
+};
+
+let folder: string;
+let storeUrl: string;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'thaw-import-'));
+  storeUrl = pathToFileURL(join(folder, 'store')).href;
+  const pixels = new Uint8Array(64).fill(100);
+  const grey = {
+    identity: 'grey',
+    count: 4,
+    async *items() {
+      for (let i = 0; i < 4; i++)
+        yield { kind: 'image', name: `${i}`, width: 8, height: 8, channels: 1, pixels } as const;
+    },
+  };
+  await packDataset(
+    await openStore(storeUrl),
+    { train: grey, test: grey },
+    { name: 'grey', preprocessing: { method: 'none' }, shardBytes: 1 << 20 },
+  );
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('thaw import', () => {
+  const write = (name: string, tensors: Record<string, Tensor>): string => {
+    const file = join(folder, name);
+    writeFileSync(file, encodeSafetensors(tensors));
+    return file;
+  };
+
+  it('takes back what export wrote, bit for bit, and says where the weights come from', async () => {
+    const file = write('official.safetensors', official);
+    const imported = await importWeights({ storeUrl, file, run, nowMs: 5 });
+    const store = await openStore(storeUrl);
+    const { manifest } = await readManifest(store, run.name, 0);
+    expect(manifest.imported?.fileSha256).toMatch(/^[0-9a-f]{64}$/);
+    for (const group of ['weights', 'ema'] as const) {
+      const out = join(folder, `${group}.safetensors`);
+      const exported = await exportWeights({ storeUrl, run: run.name, group, out });
+      expect(exported).toMatchObject({ step: 0, sha256: imported.sha256, tensors: Object.keys(specs).length });
+      const again = officialWeights(new Uint8Array(readFileSync(out)), run);
+      expect(Object.keys(again)).toEqual(Object.keys(official));
+      for (const [name, { data }] of Object.entries(again))
+        expect(Buffer.from(data.buffer, data.byteOffset, data.byteLength)).toEqual(
+          Buffer.from((official[name]!.data as Float32Array).buffer),
+        );
+      // Importing the export once more is the same checkpoint content under another name.
+      const second = await importWeights({ storeUrl, file: out, run: { ...run, name: `again-${group}` }, nowMs: 6 });
+      expect(second.sha256).toBe(imported.sha256);
+    }
+    const { state } = await loadCheckpoint(store, run.name, 0);
+    expect(Object.keys(state.tensors)).toHaveLength(5 * Object.keys(specs).length);
+    expect((state.tensors['adam.v/final_conv.1.weight']!.data as Float32Array).every((v) => v === 0)).toBe(true);
+  });
+
+  it('names what does not fit, and writes nothing then', async () => {
+    const { 'final_conv.1.bias': bias, ...rest } = official;
+    const attempt = (tensors: Record<string, Tensor>, name = 'never') =>
+      refused(() =>
+        importWeights({ storeUrl, file: write('bad.safetensors', tensors), run: { ...run, name }, nowMs: 0 }),
+      );
+    expect(await attempt(rest)).toBe(
+      `THAW_WEIGHTS_INVALID: The tensors do not fit the network of run never (convnext-unet): 1 of ${Object.keys(specs).length} are missing (final_conv.1.bias).`,
+    );
+    expect(await attempt({ ...official, 'module.x': bias! })).toContain('1 belong to no parameter (module.x)');
+    expect(
+      await attempt({ ...official, 'final_conv.1.bias': { dtype: 'F32', shape: [1, 1], data: new Float32Array(1) } }),
+    ).toContain('final_conv.1.bias is [1, 1], not [1]');
+    expect(
+      await attempt({ ...official, 'final_conv.1.bias': { dtype: 'I32', shape: [1], data: new Int32Array(1) } }),
+    ).toContain('final_conv.1.bias is I32, not F32');
+    expect(
+      await attempt({ ...official, 'final_conv.1.bias': { dtype: 'F32', shape: [1], data: Float32Array.of(NaN) } }),
+    ).toContain('holds values that are no numbers');
+    writeFileSync(join(folder, 'junk'), 'junk');
+    expect(
+      await refused(() =>
+        importWeights({ storeUrl, file: join(folder, 'junk'), run: { ...run, name: 'never' }, nowMs: 0 }),
+      ),
+    ).toContain('THAW_SAFETENSORS_INVALID');
+    expect(await refused(() => importWeights({ storeUrl, file: join(folder, 'none'), run, nowMs: 0 }))).toContain(
+      'cannot be read',
+    );
+    expect(await (await openStore(storeUrl)).head('runs/never/run.json')).toBeUndefined();
+    const elsewhere = { ...run, name: 'never', data: { ...run.data, dataset: 'absent' } };
+    expect(
+      await refused(() =>
+        importWeights({ storeUrl, file: write('ok.safetensors', official), run: elsewhere, nowMs: 0 }),
+      ),
+    ).toContain('THAW_DATASET_NOT_FOUND');
+  });
+
+  it('does not replace weights that are there', async () => {
+    const other = {
+      ...official,
+      'final_conv.1.bias': { dtype: 'F32', shape: [1], data: Float32Array.of(9) } as Tensor,
+    };
+    const file = write('other.safetensors', other);
+    expect(await refused(() => importWeights({ storeUrl, file, run, nowMs: 0 }))).toContain('THAW_CHECKPOINT_CONFLICT');
+    const renamed = { ...run, seed: 2 };
+    expect(await refused(() => importWeights({ storeUrl, file, run: renamed, nowMs: 0 }))).toContain(
+      'THAW_RUN_CONFLICT',
+    );
+  });
+});
