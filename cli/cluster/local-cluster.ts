@@ -94,7 +94,9 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
       await new Promise((done) => setTimeout(done, delayMs));
       if (stopping) return;
       try {
-        await start(name, service, env);
+        // On the port that it had, so that an open page finds it again; on another one when that is taken by now.
+        const samePort = env.THAW_PORT === undefined ? env : { ...env, THAW_PORT: new URL(urlOf(child)).port };
+        await start(name, service, samePort).catch(() => start(name, service, env));
         publish();
       } catch (error) {
         options.onIncident(`${name} could not be started again: ${(error as Error).message}`);

@@ -50,6 +50,7 @@ import {
   storeHistory,
 } from './io/checkpoints.js';
 import { openHttpDoor } from './io/http.js';
+import { samplerPlayground } from './io/playground.js';
 import { Promotion } from './io/promotion.js';
 import { CoordinatorShell } from './io/shell.js';
 import { Coordinator, type CoordinatorEffect, type CoordinatorOptions } from './lead/index.js';
@@ -245,6 +246,7 @@ async function main(): Promise<void> {
     health,
     logger,
     signer,
+    playground: samplerPlayground(control),
     pageDir: fileURLToPath(new URL('../page', import.meta.url)),
     status: () => view.status(trainers(), clock.nowMs()),
     points: () => view.points,

@@ -111,7 +111,7 @@ async function main(): Promise<void> {
   const queued = metrics.gauge('sampler_queued_rows', {
     help: 'Rows of accepted, unfinished jobs; what autoscaling looks at.',
   });
-  const { service, follower, jobs } = sampler;
+  const { service, follower, jobs, frames } = sampler;
   health.register('model', 'ready', () => {
     if (follower.current === undefined)
       return { ok: false, reason: follower.problem?.message ?? 'No model has been loaded yet.' };
@@ -141,7 +141,7 @@ async function main(): Promise<void> {
     ...rules,
     service,
     jobs,
-    images,
+    frames,
     clock,
     logger,
     maxWatchers: config.maxWatchers,

@@ -3,7 +3,11 @@ import type { SamplingAlgorithm } from '@thaw/shared/diffusion';
 import type {
   EvaluateRequest,
   EvaluateResult,
+  FramesAnswer,
+  FramesRequest,
   ModelVersion,
+  PlayAnswer,
+  PlayRequest,
   RowAnswer,
   RowOffer,
   SamplerEvent,
@@ -39,12 +43,12 @@ export interface StepOutput {
   readonly degraded: Float32Array;
   /** x_s - D(x̂0, s) + D(x̂0, s'): the next state of Algorithm 2. */
   readonly improved: Float32Array;
+  /** The next state with estimated noise (ddim); where the degradation mixes in noise. */
+  readonly renoised?: Float32Array;
 }
 
 export interface DegradeRow {
   /** Clean image, [H, W, C] in [-1, 1]; read only. */
-  /** The next state with estimated noise (ddim); where the degradation mixes in noise. */
-  readonly renoised?: Float32Array;
   readonly x0: Float32Array;
   /** s, 0..T. */
   readonly severity: number;
@@ -61,12 +65,12 @@ export interface RestorationModel {
   readonly dataset: string;
   /** Batch sizes that give equal bits here, ascending; a call is padded to one of them. */
   readonly batchSizes: readonly number[];
+  /** @throws ThawError THAW_SAMPLING_INVALID for a sampler that the degradation has no update for; absent: takes all but ddim. */
+  readonly checkSampler?: (sampler: SamplingAlgorithm) => void;
   /** Draws what the degradation needs for one row. */
   drawContext(seed: number, row: number): RowContext;
   /** One network call with every row at its own severity. At most as many rows as the largest batch size. */
   step(rows: readonly StepRow[]): Promise<StepOutput[]>;
-  /** @throws ThawError THAW_SAMPLING_INVALID for a sampler that the degradation has no update for; absent: takes all but ddim. */
-  readonly checkSampler?: (sampler: SamplingAlgorithm) => void;
   /** D for every row; the number of rows is not limited. */
   degrade(rows: readonly DegradeRow[]): Promise<Float32Array[]>;
 }
@@ -111,6 +115,12 @@ export interface ImageCodec {
   encodePng(image: Pixels, scale?: number): Promise<Uint8Array>;
 }
 
+/** What the coordinator's page plays with. */
+export interface Playground {
+  start(request: PlayRequest): Promise<PlayAnswer>;
+  frames(request: FramesRequest): Promise<FramesAnswer>;
+}
+
 /** The other samplers. */
 export interface SamplerMesh {
   /** Offers a row to any sampler, possibly this one. Rejects when nobody answers. */
@@ -122,6 +132,7 @@ export interface SamplerMesh {
   announce(event: SamplerEvent): void;
   onEvent(handler: (event: SamplerEvent) => void): void;
   serveEvaluations(handler: (request: EvaluateRequest) => Promise<EvaluateResult>): void;
+  servePlayground(playground: Playground): void;
   announceEvaluation(result: EvaluateResult): void;
   /** Somebody says that a channel moved. */
   onChannelMoved(handler: (channel: string) => void): void;

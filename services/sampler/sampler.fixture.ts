@@ -182,12 +182,12 @@ export async function openDoor(
   const { maxBodyBytes = 1 << 20, maxWaitMs = 5000 } = options;
   const app = await createHttpServer({ ...rules, maxBodyBytes, health, clock: systemClock, logger: silentLogger });
   addJobRoutes(app, { service: sampler.service, images, maxWaitMs });
-  const { service, jobs } = sampler;
+  const { service, jobs, frames } = sampler;
   const closeFrames = serveFrames(app.server, {
     ...rules,
     service,
     jobs,
-    images,
+    frames,
     clock: systemClock,
     logger: silentLogger,
     maxWatchers: 4,

@@ -4,7 +4,7 @@ import type { ObjectStore } from '@thaw/shared/storage';
 import type { SamplerConfig } from './config.js';
 import { Evaluator } from './evaluation/index.js';
 import type { ImageCodec, ModelSource, ModelVersion, SamplerMesh, TestImages } from './ports.js';
-import { JobService, JobStore, VersionFollower } from './service/index.js';
+import { FrameReader, JobService, JobStore, PlayService, VersionFollower } from './service/index.js';
 import { RowWorker, type CallReport } from './work/index.js';
 
 export interface SamplerParts {
@@ -29,6 +29,7 @@ export interface SamplerParts {
 export interface Sampler {
   readonly jobs: JobStore;
   readonly service: JobService;
+  readonly frames: FrameReader;
   readonly follower: VersionFollower;
   readonly evaluator: Evaluator;
   readonly worker: RowWorker;
@@ -67,10 +68,13 @@ export function createSampler(parts: SamplerParts): Sampler {
     maxQueuedRows,
     detectionMs,
   });
+  const frames = new FrameReader(jobs, images);
+  const playground = new PlayService({ service, jobs, frames, clock });
   const evaluator = new Evaluator({ name, store, models, testImages, images, worker, clock, logger });
   return {
     jobs,
     service,
+    frames,
     follower,
     evaluator,
     worker,
@@ -80,6 +84,7 @@ export function createSampler(parts: SamplerParts): Sampler {
       mesh.onChannelMoved((channel) => {
         if (channel === config.channel) void follower.look();
       });
+      mesh.servePlayground(playground);
       mesh.serveEvaluations(async (request) => {
         const result = await evaluator.evaluate(request);
         mesh.announceEvaluation(result);

@@ -11,6 +11,10 @@ export const samplerSubjects = {
   evaluate: 'thaw.sampler.evaluate',
   /** Event: an evaluation is finished and stored ({@link EvaluateResultSchema}). */
   evaluated: 'thaw.sampler.evaluated',
+  /** Request, queue group {@link samplerQueue}: a job for the playground ({@link PlayRequestSchema} -> {@link PlayAnswerSchema}). */
+  play: 'thaw.sampler.play',
+  /** Request, queue group {@link samplerQueue}: its next frames, from any sampler ({@link FramesRequestSchema} -> {@link FramesAnswerSchema}). */
+  frames: 'thaw.sampler.frames',
   /** Event, from whoever moved a channel: samplers look at it now instead of at their next poll ({@link ChannelMovedSchema}). */
   channelMoved: 'thaw.channel-moved',
 } as const;
@@ -140,3 +144,58 @@ export const EvaluateResultSchema = z.strictObject({
   durationMs: z.number(),
 });
 export type EvaluateResult = z.infer<typeof EvaluateResultSchema>;
+
+const BytesSchema = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'must be bytes');
+
+/** One image, watched while it is restored: a held-out test image chosen by the seed, or the PNG or JPEG given, degraded first. */
+export const PlayRequestSchema = z.strictObject({
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1),
+  image: BytesSchema.refine((bytes) => bytes.byteLength <= 512 << 10, 'must be at most 512 KiB').optional(),
+  sampler: SamplingAlgorithmSchema.default('algorithm2'),
+  channel: z.enum(channelNames).optional(),
+});
+export type PlayRequest = z.infer<typeof PlayRequestSchema>;
+
+export const PlayAnswerSchema = z.strictObject({
+  job: JobIdSchema,
+  version: ModelVersionSchema,
+  /** Severity of each frame, falling to 0. */
+  severities: z.array(z.int().min(0)),
+});
+export type PlayAnswer = z.infer<typeof PlayAnswerSchema>;
+
+/** The frames of a job behind sequence number `after`; the answer waits up to `waitMs` for a first one. */
+export const FramesRequestSchema = z.strictObject({
+  job: JobIdSchema,
+  after: z.int().min(0),
+  waitMs: z.number().min(0).max(10_000),
+});
+export type FramesRequest = z.infer<typeof FramesRequestSchema>;
+
+/** Images are PNG files. `end` comes with the last frame, or when the job ended without it. */
+export const FramesAnswerSchema = z.strictObject({
+  frames: z.array(
+    z.strictObject({
+      /** From 1, without gaps. */
+      sequence: z.int().min(1),
+      /** s of x_s; 0 for the result. */
+      severity: z.int().min(0),
+      /** x_s. */
+      x: BytesSchema,
+      /** x̂0 = R(x_s, s - 1); the result itself at severity 0. */
+      estimate: BytesSchema,
+    }),
+  ),
+  end: z
+    .strictObject({
+      state: z.enum(['done', 'cancelled', 'expired', 'failed']),
+      message: z.string().max(2000).optional(),
+      /** The image before it was degraded. */
+      original: BytesSchema.optional(),
+    })
+    .optional(),
+});
+export type FramesAnswer = z.infer<typeof FramesAnswerSchema>;

@@ -4,6 +4,7 @@ import type { Browser, Page } from 'playwright-core';
 import { readLog } from '@thaw/shared/storage';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Child } from '../../cli/cluster/children.js';
+import { isAlive } from '../../cli/cluster/cluster-file.js';
 import { ProcessCluster, smallRun, token, until } from '../processes/cluster.fixture.js';
 import { complaintsOf, findChromium, openBrowser } from './chromium.fixture.js';
 
@@ -140,15 +141,79 @@ describe.skipIf(chromium === undefined)(`the page${reason}`, () => {
   test('shows earlier restorations over the training', async () => {
     await page.locator('#grid-choice').waitFor({ state: 'visible', timeout: 60_000 });
     await page.locator('#grid-slider').fill('0');
-    const first = await until('another step is shown', async () => {
-      const shown = Number((await text('#grid-step')).replace('step ', ''));
-      return shown < (await stepShown()) - 20 ? shown : undefined;
+    const first = await until('the first one is shown', async () => {
+      const steps = await page.locator('#checkpoints tr td:first-child').allTextContents();
+      const oldest = Math.min(...steps.map(Number));
+      return steps.length > 1 && (await text('#grid-step')) === `step ${oldest}` ? oldest : undefined;
     });
     await until('its picture', async () =>
       page.evaluate<boolean>(
         `(() => { const grid = document.getElementById('grid'); return grid.src.endsWith('/${first}.png') && grid.complete && grid.naturalWidth > 0; })()`,
       ),
     );
+  });
+
+  const thawed = (): Promise<true> =>
+    until('it has thawed', async () => (await text('#play-severity')) === 'thawed' || undefined).then(
+      () => true as const,
+    );
+  const sourceOf = (id: string): Promise<string> => page.evaluate<string>(`document.getElementById('${id}').src`);
+  /** Mean brightness of an image or canvas of the page. */
+  const brightness = (id: string): Promise<number> =>
+    page.evaluate<number>(`(() => {
+      const image = document.getElementById('${id}');
+      const copy = new OffscreenCanvas(64, 64).getContext('2d', { willReadFrequently: true });
+      copy.drawImage(image, 0, 0, 64, 64);
+      const { data } = copy.getImageData(0, 0, 64, 64);
+      let sum = 0;
+      for (let i = 0; i < data.length; i += 4) sum += data[i];
+      return sum / (64 * 64);
+    })()`);
+
+  test('lets a test image thaw frame by frame', async () => {
+    await page.locator('#play-test').click();
+    const severities: string[] = [];
+    const sources = new Set<string>();
+    await until('it has thawed', async () => {
+      const [label, source] = [await text('#play-severity'), await sourceOf('play-x')];
+      if (severities.at(-1) !== label) severities.push(label);
+      if (source !== '') sources.add(source);
+      return label === 'thawed';
+    });
+    expect(severities.filter((label) => label.startsWith('severity'))).toEqual(
+      [4, 3, 2, 1].map((s) => `severity ${s}`),
+    );
+    expect(sources.size).toBe(5);
+    await until('the original is shown', async () => (await brightness('play-original')) > 5);
+    expect(await brightness('play-x')).toBeGreaterThan(5);
+    expect(await text('#play-version')).toMatch(/^weights of step \d+$/);
+    const last = await sourceOf('play-x');
+    await page.locator('#play-slider').fill('1');
+    expect([await text('#play-severity'), (await sourceOf('play-x')) !== last]).toEqual(['severity 3', true]);
+    await picture('playground');
+  });
+
+  test('lets a drawing and a file thaw, and says why another file does not', async () => {
+    await page.locator('#play-draw').click();
+    await page.locator('#play-original').scrollIntoViewIfNeeded();
+    const box = (await page.locator('#play-original').boundingBox())!;
+    await page.mouse.move(box.x + box.width / 2, box.y + box.height * 0.2);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width / 2, box.y + box.height * 0.8, { steps: 5 });
+    await page.mouse.up();
+    expect(await brightness('play-original')).toBeGreaterThan(5);
+    await page.locator('#play-draw').click();
+    await thawed();
+    const drawn = await sourceOf('play-x');
+    expect(await brightness('play-x')).toBeGreaterThan(2);
+    const png = await page.locator('#play-original').screenshot();
+    await page.locator('#play-file').setInputFiles({ name: 'digit.png', mimeType: 'image/png', buffer: png });
+    await until('another image', async () => (await text('#play-severity')) !== 'thawed');
+    await thawed();
+    expect(await sourceOf('play-x')).not.toBe(drawn);
+    const nonsense = { name: 'digit.png', mimeType: 'image/png', buffer: Buffer.from('no picture') };
+    await page.locator('#play-file').setInputFiles(nonsense);
+    await until('a sentence', async () => (await text('#play-note')).includes('Choose a PNG or a JPEG'));
   });
 
   test('fits a phone, and the dark', async () => {
@@ -192,7 +257,7 @@ describe.skipIf(chromium === undefined)(`the page${reason}`, () => {
       'both trainers are shown again',
       async () => (await page.locator('.trainer:has(.lane.mine)').count()) === 2,
     );
-    expect(trainers.map(({ pid }) => pid).every(Boolean)).toBe(true);
+    expect(trainers.every(({ pid }) => isAlive(pid))).toBe(true);
     expect(
       complaints.filter(
         (line) => !/ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET/.test(line),

@@ -1,13 +1,14 @@
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { errorRegistry } from '@thaw/shared/protocol';
+import { errorRegistry, ThawError, type PlayRequest } from '@thaw/shared/protocol';
 import { Health, silentLogger, VirtualClock } from '@thaw/shared/runtime';
 import { MemoryStore, readLog, writeCheckpoint, type RunState } from '@thaw/shared/storage';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { RunView } from '../views/run-view.js';
 import type { Status, StepPoint } from '../views/status.js';
 import { evaluationPicture } from './checkpoints.js';
+import type { Playground } from './playground.js';
 import { openHttpDoor, type HttpDoor, type HttpOptions } from './http.js';
 
 const token = 'cGFzc3dvcmQ+Lz8=='; // base64 with its signs, as an operator may choose it
@@ -38,9 +39,32 @@ let store: MemoryStore;
 let health: Health;
 let door: HttpDoor;
 let moved: string[];
+let asked: PlayRequest[];
 const doors: HttpDoor[] = [];
 const view = new RunView({ run: 'trial', steps: 100, laneCount: 4, globalBatch: 8, stepsPerEpoch: 20 }, points);
 const status = (): Status => view.status([], 0);
+
+const job = 'a'.repeat(32);
+/** A sampler with one job of four frames; two are ready at once, two when asked again. */
+const playground: Playground = {
+  async start(request) {
+    asked.push(request);
+    if (request.image?.[0] === 0) throw new ThawError('THAW_IMAGE_INVALID', 'The file is neither PNG nor JPEG.');
+    return { job, version: { run: 'trial', step: 10, manifestSha256: 'b'.repeat(64) }, severities: [3, 2, 1, 0] };
+  },
+  async frames({ job: wanted, after }) {
+    if (wanted !== job) throw new ThawError('THAW_JOB_NOT_FOUND', 'There is no such job.');
+    const frames = [1, 2, 3, 4]
+      .slice(after, after + 2)
+      .map((sequence) => ({
+        sequence,
+        severity: 4 - sequence,
+        x: Uint8Array.of(sequence),
+        estimate: Uint8Array.of(9),
+      }));
+    return after >= 2 ? { frames, end: { state: 'done', original: Uint8Array.of(7) } } : { frames };
+  },
+};
 
 const open = async (changes: Partial<HttpOptions> = {}): Promise<HttpDoor> => {
   const opened = await openHttpDoor({
@@ -55,6 +79,7 @@ const open = async (changes: Partial<HttpOptions> = {}): Promise<HttpDoor> => {
     health,
     logger: silentLogger,
     pageDir: fileURLToPath(new URL('../page', import.meta.url)),
+    playground,
     status,
     points: () => points,
     onMoved: (channel) => moved.push(channel),
@@ -68,6 +93,7 @@ beforeEach(async () => {
   store = new MemoryStore();
   health = new Health();
   moved = [];
+  asked = [];
   for (const step of [10, 20])
     await writeCheckpoint(
       store,
@@ -141,6 +167,8 @@ describe('the token', () => {
     ['GET', '/v1/evaluations/10.png'],
     ['POST', '/v1/channels/stable/promote'],
     ['POST', '/v1/channels/stable/rollback'],
+    ['POST', '/v1/playground'],
+    ['GET', `/v1/playground/${'a'.repeat(32)}/frames`],
     ['GET', '/nothing/here'],
   ])('is wanted at %s %s', async (method, path) => {
     const strangers: Record<string, string>[] = [
@@ -445,6 +473,82 @@ describe('events', () => {
     }
     socket.resume();
     await closed;
+  });
+});
+
+describe('the playground', () => {
+  test('starts a job with what was asked for', async () => {
+    const answer = await post('/v1/playground', { seed: 5, sampler: 'direct', channel: 'stable', image: 'AQID' });
+    expect([answer.status, JSON.parse(answer.text)]).toMatchObject([202, { job, severities: [3, 2, 1, 0] }]);
+    expect((await post('/v1/playground', {})).status).toBe(202);
+    expect(asked).toEqual([
+      { seed: 5, sampler: 'direct', channel: 'stable', image: Uint8Array.of(1, 2, 3) },
+      { seed: 0, sampler: 'algorithm2' },
+    ]);
+  });
+
+  test.each([
+    ['a seed too large', { seed: 2 ** 32 }, 400, 'THAW_REQUEST_INVALID'],
+    ['an unknown sampler', { sampler: 'magic' }, 400, 'THAW_REQUEST_INVALID'],
+    ['an unknown channel', { channel: 'production' }, 400, 'THAW_REQUEST_INVALID'],
+    ['an image that is not base64', { image: '<svg>' }, 400, 'THAW_REQUEST_INVALID'],
+    ['an image that is too large', { image: 'A'.repeat(700_004) }, 400, 'THAW_REQUEST_INVALID'],
+    ['a body that is too large', { image: 'A'.repeat(1_200_000) }, 413, 'THAW_BODY_TOO_LARGE'],
+    ['a field too many', { count: 100 }, 400, 'THAW_REQUEST_INVALID'],
+  ])('%s is refused before a sampler hears of it', async (_what, body, httpStatus, code) => {
+    await expectRefusal(await post('/v1/playground', body), httpStatus, code);
+    expect(asked).toEqual([]);
+  });
+
+  test('passes on what a sampler refuses, and strangers do not get so far', async () => {
+    await expectRefusal(await post('/v1/playground', { image: 'AAAA' }), 400, 'THAW_IMAGE_INVALID');
+    asked = [];
+    await expectRefusal(
+      await post('/v1/playground', {}, { origin: 'https://evil.example.org' }),
+      403,
+      'THAW_ORIGIN_REFUSED',
+    );
+    expect(asked).toEqual([]);
+  });
+
+  test('streams frames to their end, and from where a browser stopped', async () => {
+    const whole = await call(`/v1/playground/${job}/frames`);
+    expect(whole.headers).toMatchObject({ 'content-type': 'text/event-stream', 'x-content-type-options': 'nosniff' });
+    const parsed = whole.text.split('\n\n').map((block) => block.split('\n').map((line) => line.split(/: (.*)/, 2)));
+    expect(parsed.slice(0, 4).map(([id, name]) => [id![1], name![1]])).toEqual(
+      [1, 2, 3, 4].map((sequence) => [String(sequence), 'frame']),
+    );
+    expect(JSON.parse(parsed[2]![2]![1]!)).toEqual({ sequence: 3, severity: 1, x: 'Aw==', estimate: 'CQ==' });
+    expect(parsed[4]!.map((line) => line[1])).toEqual(['end', JSON.stringify({ state: 'done', original: 'Bw==' })]);
+    const rest = await call(`/v1/playground/${job}/frames`, { headers: { 'last-event-id': '3' } });
+    expect(rest.text.match(/^id: .*/gm)).toEqual(['id: 4']);
+  });
+
+  test('has no frames of jobs that do not exist', async () => {
+    for (const name of ['b'.repeat(32), '..%2f..', 'A'.repeat(32), 'x'.repeat(150)])
+      await expectRefusal(await call(`/v1/playground/${name}/frames`), 404, 'THAW_JOB_NOT_FOUND');
+    expect((await call(`/v1/playground/${job}/frames`, { method: 'HEAD' })).status).toBe(404);
+  });
+
+  test('is limited in pages, and says so when a sampler is lost under way', async () => {
+    let answer: (() => void) | undefined;
+    let lost = false;
+    const waiting: Playground = {
+      ...playground,
+      async frames(request) {
+        if (request.waitMs > 0) await new Promise<void>((resolve) => (answer = resolve));
+        if (lost) throw new ThawError('THAW_SERVICE_UNREACHABLE', 'No sampler answers.');
+        return { frames: [] };
+      },
+    };
+    const to = await open({ playground: waiting, maxPlaying: 1 });
+    const first = call(`/v1/playground/${job}/frames`, { to });
+    while (answer === undefined) await new Promise((resolve) => setImmediate(resolve));
+    await expectRefusal(await call(`/v1/playground/${job}/frames`, { to }), 503, 'THAW_TOO_MANY_WATCHERS');
+    lost = true;
+    (answer as () => void)();
+    expect((await first).text).toMatch(/^event: refused\ndata: .*THAW_SERVICE_UNREACHABLE/);
+    await expectRefusal(await call(`/v1/playground/${job}/frames`, { to }), 503, 'THAW_SERVICE_UNREACHABLE');
   });
 });
 

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AddressInfo } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { channelNames, ThawError, type ErrorCode } from '@thaw/shared/protocol';
+import { channelNames, ThawError } from '@thaw/shared/protocol';
 import {
   assertBindAllowed,
   checkHost,
@@ -19,7 +19,10 @@ import { promote, rollback, type ObjectStore, type RecordSigner } from '@thaw/sh
 import { z } from 'zod';
 import type { Status, StepPoint } from '../views/status.js';
 import { thinPoints } from '../views/thin-points.js';
+import { answerError, eventText, parseBody, securityHeaders } from './answers.js';
 import { evaluationPicture } from './checkpoints.js';
+import type { Playground } from './playground.js';
+import { addPlaygroundRoutes } from './playground-routes.js';
 
 export interface HttpOptions extends AccessRules {
   readonly port: number;
@@ -29,6 +32,8 @@ export interface HttpOptions extends AccessRules {
   readonly health: Health;
   readonly logger: Logger;
   readonly signer?: RecordSigner | undefined;
+  readonly playground: Playground;
+  readonly maxPlaying?: number;
   /** Folder of the page's files. */
   readonly pageDir: string;
   readonly status: () => Status;
@@ -50,22 +55,11 @@ const pageFiles: Readonly<Record<string, string>> = {
   'page.css': 'text/css',
   'page.js': 'text/javascript',
   'chart.js': 'text/javascript',
-};
-const security = {
-  'content-security-policy':
-    "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-  'x-content-type-options': 'nosniff',
-  'referrer-policy': 'no-referrer',
-  'cache-control': 'no-store',
+  'playground.js': 'text/javascript',
 };
 const defaultMaxWatchers = 200;
 /** A page that is opened late gets the curve in about so many points; `/v1/steps` has all. */
 const firstPoints = 2000;
-/** What fastify says of a request that reached no route, in our codes. */
-const frameworkCodes: Readonly<Record<string, ErrorCode>> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: 'THAW_BODY_TOO_LARGE',
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'THAW_MEDIA_TYPE',
-};
 const PromoteSchema = z.strictObject({
   step: z.int().min(0),
   actor: z.string().min(1).max(200).default('http'),
@@ -75,13 +69,6 @@ const RollbackSchema = z.strictObject({
   actor: z.string().min(1).max(200).default('http'),
   reason: z.string().max(2000).optional(),
 });
-
-function parse<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
-  const parsed = schema.safeParse(value ?? {});
-  if (!parsed.success)
-    throw new ThawError('THAW_REQUEST_INVALID', z.prettifyError(parsed.error).replaceAll('\n', ' ').slice(0, 2000));
-  return parsed.data;
-}
 
 /** @throws ThawError THAW_BIND_REFUSED */
 export async function openHttpDoor(options: HttpOptions): Promise<HttpDoor> {
@@ -98,7 +85,7 @@ export async function openHttpDoor(options: HttpOptions): Promise<HttpDoor> {
     routerOptions: { maxParamLength: 200 },
     // A URL that cannot be decoded never reaches a route or a hook.
     frameworkErrors: (error, _request, reply) =>
-      void answerError(options.logger, error, reply.headers(security) as FastifyReply),
+      void answerError(options.logger, error, reply.headers(securityHeaders) as FastifyReply),
     // Nor does what is not HTTP.
     clientErrorHandler(_error, socket) {
       const body = JSON.stringify(new ThawError('THAW_REQUEST_INVALID', 'This is not an HTTP request.').toBody());
@@ -123,15 +110,16 @@ export async function openHttpDoor(options: HttpOptions): Promise<HttpDoor> {
         reply,
       ),
   );
-  app.addHook('onSend', async (_request, reply) => void reply.headers(security));
+  app.addHook('onSend', async (_request, reply) => void reply.headers(securityHeaders));
   routes(app, options, watchers);
+  addPlaygroundRoutes(app, options);
   await app.listen({ host: options.host, port: options.port });
   const address = app.server.address() as AddressInfo;
   return {
     url: `http://${address.address.includes(':') ? `[${address.address}]` : address.address}:${address.port}`,
     broadcast(points) {
       if (watchers.size === 0) return;
-      const text = (points.length > 0 ? event('steps', points) : '') + event('status', options.status());
+      const text = (points.length > 0 ? eventText('steps', points) : '') + eventText('status', options.status());
       for (const watcher of watchers) {
         // A watcher that does not read is dropped; it connects again by itself.
         if (watcher.raw.writableLength > 1 << 20) watcher.raw.destroy();
@@ -157,27 +145,11 @@ function admit(options: HttpOptions, request: FastifyRequest): void {
   checkToken(options, request.headers);
 }
 
-function answerError(logger: Logger, error: unknown, reply: FastifyReply): FastifyReply {
-  if (error instanceof ThawError) {
-    if (error.code === 'THAW_UNAUTHORIZED') void reply.header('www-authenticate', 'Bearer realm="thaw"');
-    return reply.code(error.httpStatus).send(error.toBody());
-  }
-  const { code, statusCode = 500, message } = error as { code?: string; statusCode?: number; message: string };
-  if (statusCode < 500) {
-    const known = code === undefined ? undefined : frameworkCodes[code];
-    return answerError(logger, new ThawError(known ?? 'THAW_REQUEST_INVALID', message.slice(0, 300)), reply);
-  }
-  logger.error('A request failed', { err: error });
-  return answerError(logger, new ThawError('THAW_INTERNAL', 'The request could not be answered.'), reply);
-}
-
 function channelOf(request: FastifyRequest): string {
   const { name } = request.params as { name: string };
   if ((channelNames as readonly string[]).includes(name)) return name;
   throw new ThawError('THAW_CHANNEL_UNKNOWN', `There is no channel ${JSON.stringify(name.slice(0, 100))}.`);
 }
-
-const event = (name: string, data: unknown): string => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
 
 function routes(app: FastifyInstance, options: HttpOptions, watchers: Set<FastifyReply>): void {
   const { store, run, clock, health, pageDir, maxWatchers = defaultMaxWatchers } = options;
@@ -205,8 +177,10 @@ function routes(app: FastifyInstance, options: HttpOptions, watchers: Set<Fastif
     if (watchers.size >= maxWatchers)
       throw new ThawError('THAW_TOO_MANY_WATCHERS', `${maxWatchers} watchers are connected already.`);
     reply.hijack();
-    reply.raw.writeHead(200, { ...security, 'content-type': 'text/event-stream' });
-    reply.raw.write(event('steps', thinPoints(options.points(), firstPoints)) + event('status', options.status()));
+    reply.raw.writeHead(200, { ...securityHeaders, 'content-type': 'text/event-stream' });
+    reply.raw.write(
+      eventText('steps', thinPoints(options.points(), firstPoints)) + eventText('status', options.status()),
+    );
     watchers.add(reply);
     reply.raw.on('close', () => watchers.delete(reply));
   });
@@ -230,7 +204,7 @@ function routes(app: FastifyInstance, options: HttpOptions, watchers: Set<Fastif
   };
   app.post('/v1/channels/:name/promote', async (request) => {
     const channel = channelOf(request);
-    const { step, actor, reason } = parse(PromoteSchema, request.body);
+    const { step, actor, reason } = parseBody(PromoteSchema, request.body);
     return moved(
       channel,
       await promote(
@@ -244,7 +218,7 @@ function routes(app: FastifyInstance, options: HttpOptions, watchers: Set<Fastif
   });
   app.post('/v1/channels/:name/rollback', async (request) => {
     const channel = channelOf(request);
-    const { actor, reason } = parse(RollbackSchema, request.body);
+    const { actor, reason } = parseBody(RollbackSchema, request.body);
     return moved(
       channel,
       await rollback(

@@ -80,7 +80,7 @@ export function drawLine(canvas, points, { logarithmic = false, fromZero = false
   }
   pen.textAlign = 'center';
   pen.textBaseline = 'alphabetic';
-  for (const tick of linearTicks(x0, x1, Math.max(2, Math.floor(width / 110))))
+  for (const tick of linearTicks(x0, x1, Math.max(3, Math.floor(width / 70))))
     if (Number.isInteger(tick)) pen.fillText(String(tick), Math.min(toX(tick), right - 10), height - 6);
   const accent = style.outlineColor; // of the style sheet, as a colour that a canvas understands
   pen.fillStyle = accent;

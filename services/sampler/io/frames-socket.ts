@@ -1,20 +1,18 @@
 /** `/v1/jobs/{id}/frames`: the states of a job as they come, numbered; `?after=<sequence>` goes on where another connection stopped. */
 import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { unitToPixels } from '@thaw/shared/diffusion';
 import { ThawError, type JobSpec } from '@thaw/shared/protocol';
 import { sleep, type Clock, type Logger } from '@thaw/shared/runtime';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { frameName, parseJobId, type FrameName } from '../jobs/index.js';
-import type { ImageCodec } from '../ports.js';
-import type { JobService, JobStore } from '../service/index.js';
+import type { FrameReader, JobService, JobStore } from '../service/index.js';
 import { bearerProtocolPrefix, checkHost, checkOrigin, checkToken, type AccessRules } from '@thaw/shared/runtime';
 import { toClientError } from './http-server.js';
 
 export interface FramesOptions extends AccessRules {
   readonly service: JobService;
   readonly jobs: JobStore;
-  readonly images: ImageCodec;
+  readonly frames: FrameReader;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly maxWatchers: number;
@@ -123,15 +121,11 @@ export function serveFrames(server: Server, options: FramesOptions): () => void 
     }
   }
 
-  async function frame(spec: JobSpec, { sequence, row, severity }: FrameName): Promise<FrameMessage | undefined> {
-    const { jobs, images } = options;
-    const found = severity === 0 ? await jobs.result(spec.id, row) : await jobs.state(spec.id, row, severity);
+  async function frame(spec: JobSpec, name: FrameName): Promise<FrameMessage | undefined> {
+    const found = await options.frames.read(spec, name);
     if (found === undefined) return undefined;
-    const encode = async (image: Float32Array): Promise<string> =>
-      Buffer.from(await images.encodePng({ ...found.shape, bytes: unitToPixels(image) })).toString('base64');
-    const x = await encode(severity === 0 ? found.images.sampled! : found.images.x!);
-    const estimate = severity === 0 ? x : await encode(found.images.estimate!);
-    return { type: 'frame', sequence, row, severity, x, estimate };
+    const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
+    return { type: 'frame', ...name, x: base64(found.x), estimate: base64(found.estimate) };
   }
 
   return () => {

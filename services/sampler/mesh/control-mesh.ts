@@ -5,6 +5,10 @@ import {
   encodeMessage,
   EvaluateRequestSchema,
   EvaluateResultSchema,
+  FramesAnswerSchema,
+  FramesRequestSchema,
+  PlayAnswerSchema,
+  PlayRequestSchema,
   RowAnswerSchema,
   RowOfferSchema,
   samplerQueue,
@@ -69,6 +73,13 @@ export function controlMesh(link: ControlLink, { offerTimeoutMs, logger, name }:
       const answer = async (bytes: Uint8Array): Promise<Uint8Array> =>
         encodeMessage(EvaluateResultSchema, await handler(decodeMessage(EvaluateRequestSchema, bytes)));
       served.push(link.serve(samplerSubjects.evaluate, answer, queue));
+    },
+    servePlayground(playground) {
+      const start = async (bytes: Uint8Array): Promise<Uint8Array> =>
+        encodeMessage(PlayAnswerSchema, await playground.start(decodeMessage(PlayRequestSchema, bytes)));
+      const frames = async (bytes: Uint8Array): Promise<Uint8Array> =>
+        encodeMessage(FramesAnswerSchema, await playground.frames(decodeMessage(FramesRequestSchema, bytes)));
+      served.push(link.serve(samplerSubjects.play, start, queue), link.serve(samplerSubjects.frames, frames, queue));
     },
     announceEvaluation(result) {
       link.publish(samplerSubjects.evaluated, encodeMessage(EvaluateResultSchema, result));

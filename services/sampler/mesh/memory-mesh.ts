@@ -7,12 +7,13 @@ import {
   type RowOffer,
   type SamplerEvent,
 } from '@thaw/shared/protocol';
-import type { SamplerMesh } from '../ports.js';
+import type { Playground, SamplerMesh } from '../ports.js';
 
 interface Member {
   readonly rows: ((offer: RowOffer) => RowAnswer | Promise<RowAnswer>)[];
   readonly events: ((event: SamplerEvent) => void)[];
   readonly evaluations: ((request: EvaluateRequest) => Promise<EvaluateResult>)[];
+  readonly playgrounds: Playground[];
   readonly channels: ((channel: string) => void)[];
 }
 
@@ -23,7 +24,7 @@ export class MemoryMeshHub {
   #turn = 0;
 
   join(): SamplerMesh {
-    const member: Member = { rows: [], events: [], evaluations: [], channels: [] };
+    const member: Member = { rows: [], events: [], evaluations: [], playgrounds: [], channels: [] };
     this.#members.push(member);
     return {
       offer: async (offer) => {
@@ -31,7 +32,7 @@ export class MemoryMeshHub {
         return (await this.#next((other) => other.rows[0]))(offer);
       },
       serveRows: (handler) => void member.rows.push(handler),
-      stopServing: async () => void (member.rows.length = member.evaluations.length = 0),
+      stopServing: async () => void (member.rows.length = member.evaluations.length = member.playgrounds.length = 0),
       announce: (event) => {
         if (!this.#members.includes(member)) return;
         for (const other of this.#members)
@@ -39,6 +40,7 @@ export class MemoryMeshHub {
       },
       onEvent: (handler) => void member.events.push(handler),
       serveEvaluations: (handler) => void member.evaluations.push(handler),
+      servePlayground: (playground) => void member.playgrounds.push(playground),
       announceEvaluation: (result) => {
         for (const handler of this.#results) handler(result);
       },
@@ -52,6 +54,14 @@ export class MemoryMeshHub {
   /** As the coordinator does over the broker. */
   async evaluate(request: EvaluateRequest): Promise<EvaluateResult> {
     return (await this.#next((member) => member.evaluations[0]))(request);
+  }
+
+  /** The playground of one of the samplers, as the coordinator reaches it. */
+  get playground(): Playground {
+    return {
+      start: async (request) => (await this.#next((member) => member.playgrounds[0])).start(request),
+      frames: async (request) => (await this.#next((member) => member.playgrounds[0])).frames(request),
+    };
   }
 
   channelMoved(channel: string): void {

@@ -5,9 +5,14 @@ import {
   ChannelMovedSchema,
   EvaluateRequestSchema,
   EvaluateResultSchema,
+  FramesAnswerSchema,
+  FramesRequestSchema,
+  PlayAnswerSchema,
+  PlayRequestSchema,
   samplerSubjects,
   ThawError,
   type EvaluateResult,
+  type FramesAnswer,
   type JobSpec,
   type SamplerEvent,
 } from '@thaw/shared/protocol';
@@ -15,7 +20,7 @@ import { silentLogger, systemClock } from '@thaw/shared/runtime';
 import { MemoryStore } from '@thaw/shared/storage';
 import { MemoryBroker } from '@thaw/shared/transport';
 import { parseJobRequest } from '../jobs/index.js';
-import type { SamplerMesh } from '../ports.js';
+import type { Playground, SamplerMesh } from '../ports.js';
 import { startHarness, until } from '../sampler.fixture.js';
 import { controlMesh, MemoryMeshHub } from './index.js';
 
@@ -52,6 +57,7 @@ const result: EvaluateResult = {
 };
 
 interface Ground {
+  readonly playground: Playground;
   join(name: string): SamplerMesh;
   evaluate(): Promise<EvaluateResult>;
   onEvaluation(handler: (result: EvaluateResult) => void): void;
@@ -64,6 +70,7 @@ const grounds: Record<string, () => Ground> = {
     return {
       join: () => hub.join(),
       evaluate: () => hub.evaluate({ run: 'demo', step: 1, split: 'test', count: 2 }),
+      playground: hub.playground,
       onEvaluation: (handler) => hub.onEvaluation(handler),
       channelMoved: (channel) => hub.channelMoved(channel),
     };
@@ -81,6 +88,20 @@ const grounds: Record<string, () => Ground> = {
           EvaluateResultSchema,
           await outside.request(samplerSubjects.evaluate, request, { timeoutMs: 500 }),
         );
+      },
+      playground: {
+        start: async (request) =>
+          decodeMessage(
+            PlayAnswerSchema,
+            await outside.request(samplerSubjects.play, encodeMessage(PlayRequestSchema, request), { timeoutMs: 500 }),
+          ),
+        frames: async (request) =>
+          decodeMessage(
+            FramesAnswerSchema,
+            await outside.request(samplerSubjects.frames, encodeMessage(FramesRequestSchema, request), {
+              timeoutMs: 500,
+            }),
+          ),
       },
       onEvaluation: (handler) =>
         outside.subscribe(samplerSubjects.evaluated, (bytes) => handler(decodeMessage(EvaluateResultSchema, bytes))),
@@ -149,6 +170,38 @@ describe.each(Object.entries(grounds))('a mesh %s', (_name, ground) => {
     channelMoved('latest');
     await until(() => results.length === 1 && channels.length === 1, 'announcements');
     expect([results, channels]).toEqual([[result], ['latest']]);
+  });
+
+  it('carries the playground, with its errors', async () => {
+    const { join, playground } = ground();
+    await expect(playground.start({ seed: 1, sampler: 'direct' })).rejects.toMatchObject({
+      code: 'THAW_TRANSPORT_NO_RESPONDER',
+    });
+    const mesh = join('one');
+    const answer = { job: 'a'.repeat(32), version: spec.version, severities: [2, 1, 0] };
+    const frame = { sequence: 1, severity: 2, x: Uint8Array.of(1, 2), estimate: Uint8Array.of(3) };
+    mesh.servePlayground({
+      start: async (request) => {
+        expect([request.seed, [...request.image!]]).toEqual([1, [9, 8]]);
+        return answer;
+      },
+      frames: async ({ job, after }) => {
+        if (job !== answer.job) throw new ThawError('THAW_JOB_NOT_FOUND', 'There is no such job.');
+        return after === 0 ? { frames: [frame] } : { frames: [], end: { state: 'done' } };
+      },
+    });
+    expect(await playground.start({ seed: 1, image: Uint8Array.of(9, 8), sampler: 'direct' })).toEqual(answer);
+    const ask = (job: string, after: number): Promise<FramesAnswer> => playground.frames({ job, after, waitMs: 100 });
+    const [first] = (await ask(answer.job, 0)).frames;
+    expect({ ...first, x: [...first!.x], estimate: [...first!.estimate] }).toEqual({
+      ...frame,
+      x: [1, 2],
+      estimate: [3],
+    });
+    expect(await ask(answer.job, 1)).toEqual({ frames: [], end: { state: 'done' } });
+    await expect(ask('b'.repeat(32), 0)).rejects.toMatchObject({ code: 'THAW_JOB_NOT_FOUND' });
+    await mesh.stopServing();
+    await expect(ask(answer.job, 0)).rejects.toMatchObject({ code: 'THAW_TRANSPORT_NO_RESPONDER' });
   });
 
   it('lets samplers share a job, and go on when one is cut off', async () => {
