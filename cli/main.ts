@@ -304,8 +304,9 @@ withStore(
 
 const data = program.command('data').description('Data sets: packed once into shards, read by lease.');
 withStore(
-  command(data, 'pack <source>', 'Pack `mnist`, a folder of images, or an IDX file into shards.', [
+  command(data, 'pack <source>', 'Pack `mnist`, `cifar10:<folder>`, a folder of images, or an IDX file into shards.', [
     'thaw data pack mnist --name mnist --method pad --size 32',
+    'thaw data pack cifar10:cifar-10-batches-bin --name cifar10',
     'thaw data pack faces/ --name celeba --method pillow-bilinear --size 143 --store s3://bucket/thaw',
   ]),
 )

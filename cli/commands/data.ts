@@ -1,6 +1,7 @@
 /** `thaw data pack | inspect | verify`: data sets as shards in an object store. */
 import {
   inspectDataset,
+  openCifar10,
   openIdx,
   openImageFolder,
   openMnist,
@@ -18,7 +19,7 @@ import { createProgress, type Progress } from '../terminal/progress.js';
 export interface PackCommand {
   readonly storeUrl: string;
   readonly name: string;
-  /** `mnist`, a folder of images, or an IDX file of images. */
+  /** `mnist`, `cifar10:<folder>`, a folder of images, or an IDX file of images. */
   readonly source: string;
   /** Folder or IDX file of the test split. */
   readonly test?: string;
@@ -36,8 +37,12 @@ export interface PackCommand {
 /** Small shards: MNIST's 60,000 images of 32 x 32 become 15, so that lanes and epochs cross shards in the demonstration too. */
 export const demoShardBytes = 4 << 20;
 
+/** In front of the folder of CIFAR-10's binary files. */
+const cifar10Prefix = 'cifar10:';
+
 async function sourcesOf(command: PackCommand): Promise<{ train: ImageSource; test?: ImageSource }> {
   if (command.source === 'mnist') return openMnist();
+  if (command.source.startsWith(cifar10Prefix)) return openCifar10(command.source.slice(cifar10Prefix.length));
   const open = async (path: string, labels: string | undefined): Promise<ImageSource> =>
     /idx\d-ubyte(\.gz)?$/.test(path) ? openIdx(path, labels) : openImageFolder(path);
   const train = await open(command.source, command.labels);
