@@ -2,6 +2,8 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { parse } from 'yaml';
 import { describe, expect, it } from 'vitest';
 import { RunConfigSchema, laneCount } from '../protocol/index.js';
+import { networkWeightSpecs, parameterCount } from '../model/index.js';
+import { degradationOf } from './programs.js';
 import { blurPadding, blurStep } from './families/blur.js';
 
 const folder = new URL('../../examples/', import.meta.url);
@@ -10,14 +12,60 @@ const read = (name: string) => RunConfigSchema.parse(parse(readFileSync(new URL(
 
 describe('example run files', () => {
   it('are all there', () => {
-    for (const name of ['mnist-demo', 'mnist-blur', 'cifar10-blur', 'celeba-blur', 'celeba-blur-generation'])
-      expect(files).toContain(`${name}.yaml`);
+    expect(files.map((file) => file.replace('.yaml', '')).sort()).toEqual(
+      [
+        'mnist-demo',
+        ...['blur', 'mask', 'super-resolution'].map((task) => `mnist-${task}`),
+        ...['blur', 'mask', 'super-resolution', 'decolorization', 'snow'].map((task) => `cifar10-${task}`),
+        ...['blur', 'mask', 'super-resolution', 'decolorization', 'snow'].map((task) => `celeba-${task}`),
+        ...['blur-generation', 'colour-mask', 'hot'].map((task) => `celeba-${task}`),
+        ...['blur-generation', 'hot'].map((task) => `afhq-${task}`),
+      ].sort(),
+    );
   });
 
   it.each(files)('%s is valid and named after its file', (file) => {
     const run = read(file);
     expect(`${run.name}.yaml`).toBe(file);
     expect(laneCount(run)).toBeGreaterThanOrEqual(4);
+  });
+
+  // Colour masks at 128 pixels: 751 tables of 128 x 128.
+  it.each(files)('%s has a degradation that fits its images', (file) => {
+    const run = read(file);
+    expect(degradationOf(run).steps).toBe(run.degradation.steps);
+  });
+
+  it('the published networks have the published numbers of parameters', () => {
+    const parameters = (file: string): number => {
+      const { network, data } = read(file);
+      return parameterCount(networkWeightSpecs(network, data));
+    };
+    for (const task of ['blur', 'mask', 'super-resolution'])
+      expect(parameters(`cifar10-${task}.yaml`)).toBe(35_746_307);
+    for (const file of ['celeba-mask', 'celeba-hot', 'cifar10-snow'])
+      expect(parameters(`${file}.yaml`)).toBe(56_615_708);
+    expect(parameters('mnist-mask.yaml')).toBe(56_612_916);
+  });
+
+  it.each([
+    ['mnist-mask.yaml', { family: 'mask', steps: 50, kernelStd: 0.1, initialMask: 11, discrete: true }],
+    ['cifar10-mask.yaml', { family: 'mask', steps: 50, routine: 'Random_Incremental', discrete: true }],
+    [
+      'celeba-mask.yaml',
+      { family: 'mask', steps: 100, kernelStd: 0.2, initialMask: 1, routine: 'Incremental', discrete: false },
+    ],
+    ['mnist-super-resolution.yaml', { steps: 3, routine: 'Incremental_factor_2' }],
+    ['cifar10-super-resolution.yaml', { steps: 3, routine: 'Incremental_factor_2' }],
+    ['celeba-super-resolution.yaml', { steps: 4, routine: 'Incremental_factor_2' }],
+    ['cifar10-decolorization.yaml', { steps: 20, routine: 'Linear', totalRemove: true }],
+    ['celeba-decolorization.yaml', { steps: 20, routine: 'Linear', totalRemove: true }],
+    ['cifar10-snow.yaml', { steps: 200, level: 3, randomSnow: true, fixBrightness: true, singleSnow: false }],
+    ['celeba-snow.yaml', { steps: 200, level: 4, randomSnow: true, fixBrightness: true, singleSnow: false }],
+    ['celeba-hot.yaml', { family: 'noise', steps: 200 }],
+    ['celeba-colour-mask.yaml', { steps: 750, kernelStd: 0.05, initialMask: 1, reverse: true }],
+  ])('%s has the published degradation', (file, degradation) => {
+    expect(read(file).degradation).toMatchObject(degradation);
   });
 
   it('the demonstration is the known one: 8 steps of sigma 1 with 11 taps, wrapped', () => {
@@ -45,6 +93,7 @@ describe('example run files', () => {
     ['mnist-blur.yaml', 20, 11, 7, 7, 'circular', false],
     ['cifar10-blur.yaml', 50, 11, 0.35, 0.84, 'reflect', false],
     ['celeba-blur.yaml', 200, 15, 1, 7.316, 'reflect', false],
+    ['afhq-blur-generation.yaml', 300, 27, 1, 19.886, 'circular', true],
     ['celeba-blur-generation.yaml', 300, 27, 1, 19.886, 'circular', true],
   ])('%s has the published blur', (file, steps, taps, first, last, padding, discrete) => {
     const { degradation } = read(file);
