@@ -1,6 +1,7 @@
 /** The `thaw` command. Every subcommand is a few lines here; what it does is in `commands/`. */
 import { writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
+import { samplingAlgorithms } from '@thaw/shared/diffusion';
 import { createRun, openStore } from '@thaw/shared/storage';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { defaultClusterDir, requireCluster } from './cluster/cluster-file.js';
@@ -25,6 +26,7 @@ import {
   summaryText,
   writeOnnx,
 } from './commands/engine.js';
+import { evaluateCheckpoint } from './commands/evaluate.js';
 import { exportWeights } from './commands/export.js';
 import { importWeights } from './commands/import.js';
 import { readRunFile } from './commands/run-file.js';
@@ -244,6 +246,38 @@ withStore(command(audit, 'log <channel>', 'All records of a channel.', ['thaw au
       );
     }),
 );
+
+withStore(
+  command(program, 'evaluate', 'Score a checkpoint on held-out images, with intervals and curves; needs no cluster.', [
+    'thaw evaluate --run mnist-demo --count 256',
+    'thaw evaluate --run mnist-demo --checkpoint 600 --sampler algorithm1 --calls 4 --out out/thin --json',
+  ]),
+)
+  .requiredOption('--run <name>', 'run')
+  .option('--checkpoint <step>', 'the newest unless given', wholeNumber(0))
+  .addOption(new Option('--split <name>', 'split of the data set').choices(['test', 'train']).default('test'))
+  .option('--count <n>', 'images, from the first of the split', wholeNumber(1), 256)
+  .option('--metrics <list>', 'rmse, ssim, psnr, l1', 'rmse,ssim,psnr,l1')
+  .addOption(
+    new Option('--sampler <algorithm>', 'what is compared with the direct restoration')
+      .choices(samplingAlgorithms)
+      .default('algorithm2'),
+  )
+  .option('--calls <n>', 'network calls, spread over the severities; one for each unless given', wholeNumber(1))
+  .option('--seed <n>', 'of random degradations and of the bootstrap', wholeNumber(0), 0)
+  .option('--batch <n>', 'images in a network call', wholeNumber(1), 16)
+  .option('--engine <kind>', 'engine', 'auto')
+  .option('--out <path>', 'writes <path>.json and <path>.md')
+  .action((options) =>
+    attempt(options, async () => {
+      const { report, text } = await evaluateCheckpoint({
+        ...options,
+        storeUrl: storeOf(options),
+        step: options.checkpoint,
+      });
+      printResult(report, options.json, () => text);
+    }),
+  );
 
 withStore(
   command(program, 'export', 'Write weights as safetensors with the official parameter names.', [

@@ -3,4 +3,13 @@ export { SamplerConfigSchema } from './config.js';
 export type { SamplerConfig } from './config.js';
 export { JobRequestSchema, JobStatusSchema } from './jobs/index.js';
 export type { JobRequest, JobStatus } from './jobs/index.js';
-export { evaluationKey, evaluationPictureKey } from './evaluation/index.js';
+export {
+  evaluationKey,
+  evaluationPictureKey,
+  parseMetrics,
+  reportCheckpoint,
+  reportMarkdown,
+  reportMetrics,
+} from './evaluation/index.js';
+export type { EvaluationReport, ReportMetric, ReportRequest } from './evaluation/index.js';
+export { CheckpointModels, datasetImages } from './models/index.js';
