@@ -1,7 +1,7 @@
 /** The `thaw` command. Every subcommand is a few lines here; what it does is in `commands/`. */
 import { writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
-import { samplingAlgorithms } from '@thaw/shared/diffusion';
+import { SamplingAlgorithmSchema } from '@thaw/shared/protocol';
 import { createRun, openStore } from '@thaw/shared/storage';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { defaultClusterDir, requireCluster } from './cluster/cluster-file.js';
@@ -26,9 +26,7 @@ import {
   summaryText,
   writeOnnx,
 } from './commands/engine.js';
-import { evaluateCheckpoint } from './commands/evaluate.js';
 import { exportWeights } from './commands/export.js';
-import { importWeights } from './commands/import.js';
 import { readRunFile } from './commands/run-file.js';
 import { drawSamples, restoreImage } from './commands/sample.js';
 import { up } from './commands/up.js';
@@ -260,7 +258,7 @@ withStore(
   .option('--metrics <list>', 'rmse, ssim, psnr, l1', 'rmse,ssim,psnr,l1')
   .addOption(
     new Option('--sampler <algorithm>', 'what is compared with the direct restoration')
-      .choices(samplingAlgorithms)
+      .choices(SamplingAlgorithmSchema.options)
       .default('algorithm2'),
   )
   .option('--calls <n>', 'network calls, spread over the severities; one for each unless given', wholeNumber(1))
@@ -270,6 +268,7 @@ withStore(
   .option('--out <path>', 'writes <path>.json and <path>.md')
   .action((options) =>
     attempt(options, async () => {
+      const { evaluateCheckpoint } = await import('./commands/evaluate.js');
       const { report, text } = await evaluateCheckpoint({
         ...options,
         storeUrl: storeOf(options),
@@ -322,6 +321,7 @@ withStore(
   .action((file, options) =>
     attempt(options, async () => {
       const { config, name, steps, seed } = options;
+      const { importWeights } = await import('./commands/import.js');
       const imported = await importWeights({
         storeUrl: storeOf(options),
         file,
