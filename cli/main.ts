@@ -111,8 +111,19 @@ withDir(
 withDir(
   command(program, 'sample', 'Degrade held-out test images, chosen by the seed, and restore them.', [
     'thaw sample --count 4 --seed 7 --out out/',
+    'thaw sample --mode generate --noise 0 --out out/',
   ]),
 )
+  .addOption(
+    new Option('--mode <mode>', 'sample: restore degraded test images; generate: images from nothing')
+      .choices(['sample', 'generate'])
+      .default('sample'),
+  )
+  .option(
+    '--noise <deviation>',
+    'generate from a prior: noise that breaks the symmetry of the start; 0.002 unless given',
+    Number,
+  )
   .option('--count <n>', 'images', wholeNumber(1), 4)
   .option('--seed <n>', 'equal seeds give equal bytes', wholeNumber(0), 0)
   .option('--out <folder>', 'folder for the PNG files', 'out')
@@ -121,7 +132,7 @@ withDir(
   .option('--sampler <algorithm>', 'algorithm2, algorithm1, direct, or ddim (noise)')
   .action((options) =>
     attempt(options, async () => {
-      const { count, seed, out, channel, sampler, checkpoint } = options;
+      const { count, seed, out, channel, sampler, checkpoint, mode, noise } = options;
       const drawn = await drawSamples(requireCluster(options.dir), {
         count,
         seed,
@@ -129,6 +140,8 @@ withDir(
         channel,
         sampler,
         version: checkpoint,
+        mode,
+        noise,
       });
       printResult(drawn, options.json, () => `Step ${drawn.version}, seed ${drawn.seed}:\n${drawn.files.join('\n')}`);
     }),
@@ -332,6 +345,29 @@ withStore(
         imported,
         options.json,
         () => `Run ${imported.run}: step 0 has the ${imported.tensors} tensors of ${file}, SHA-256 ${imported.sha256}.`,
+      );
+    }),
+  );
+
+withStore(
+  command(program, 'fit-prior', 'Fit the colours that generation by blur starts from, and store them with the run.', [
+    'thaw fit-prior --run celeba-blur-generation',
+    'thaw fit-prior --run celeba-blur-generation --clusters 10 --seed 3',
+  ]),
+)
+  .requiredOption('--run <name>', 'run')
+  .option('--clusters <n>', 'components of the Gaussian mixture', wholeNumber(1), 1)
+  .option('--seed <n>', 'of the start of the fit', wholeNumber(0), 0)
+  .action((options) =>
+    attempt(options, async () => {
+      const { fitPrior } = await import('./commands/fit-prior.js');
+      const { run, clusters, seed } = options;
+      const prior = await fitPrior({ storeUrl: storeOf(options), run, clusters, seed });
+      printResult(
+        prior,
+        options.json,
+        () =>
+          `The prior of ${prior.run}: ${clusters} component(s) on ${prior.images} images, mean log-likelihood ${prior.logLikelihood.toFixed(3)}.`,
       );
     }),
   );

@@ -13,6 +13,10 @@ export interface SampleOptions {
   readonly channel?: string;
   readonly version?: number;
   readonly sampler?: string;
+  /** sample unless given. */
+  readonly mode?: 'sample' | 'generate';
+  /** Of the start of generation. */
+  readonly noise?: number;
 }
 
 export interface Drawn {

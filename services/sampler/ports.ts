@@ -1,5 +1,5 @@
 /** What the sampler needs from the rest of the world. Adapters are in `io/`; tests bring their own. */
-import type { SamplingAlgorithm } from '@thaw/shared/diffusion';
+import type { GenerationStart, Mixture, SamplingAlgorithm } from '@thaw/shared/diffusion';
 import type {
   EvaluateRequest,
   EvaluateResult,
@@ -67,6 +67,8 @@ export interface RestorationModel {
   readonly batchSizes: readonly number[];
   /** @throws ThawError THAW_SAMPLING_INVALID for a sampler that the degradation has no update for; absent: takes all but ddim. */
   readonly checkSampler?: (sampler: SamplingAlgorithm) => void;
+  /** How generation starts; absent: not at all. @throws ThawError THAW_SAMPLING_INVALID for degradations that show the image to the end */
+  readonly generationStart?: () => GenerationStart;
   /** Draws what the degradation needs for one row. */
   drawContext(seed: number, row: number): RowContext;
   /** One network call with every row at its own severity. At most as many rows as the largest batch size. */
@@ -86,6 +88,8 @@ export interface ModelSource {
    * @throws ThawError when its bytes do not verify or the engine cannot run it; nothing is kept of it then.
    */
   load(version: ModelVersion): Promise<RestorationModel>;
+  /** The prior of a run that was fitted. */
+  priorOf?(run: string): Promise<Mixture | undefined>;
   /** Versions in memory. */
   loaded(): readonly ModelVersion[];
 }

@@ -16,6 +16,10 @@ export {
   trainingProgram,
 } from './programs.js';
 export { trainingInputs } from './draws.js';
+export { drawFromMixture, fitMixture } from './prior/mixture.js';
+export type { FittedMixture, Mixture } from './prior/mixture.js';
+export { drawStart, generationStart, publishedStartNoise } from './prior/start.js';
+export type { GenerationStart } from './prior/start.js';
 export { pixelsToUnit, unitToPixels } from './pixels.js';
 export type { SamplingAlgorithm, SamplingPlan, SamplingStep, SamplingUpdate } from './samplers/plan.js';
 export {

@@ -294,7 +294,7 @@ export const errorRegistry = {
   THAW_PRIOR_MISSING: entry(
     422,
     'Images cannot be generated from nothing: the run has no generation prior.',
-    'Use mode "sample" (restores degraded test images) or "restore".',
+    'Fit one with `thaw fit-prior --run R`, or use mode "sample" (restores degraded test images) or "restore".',
   ),
   THAW_CHANNEL_UNKNOWN: entry(
     400,

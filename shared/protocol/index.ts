@@ -8,6 +8,7 @@ export * from './messages.js';
 export * from './subjects.js';
 export * from './timings.js';
 export * from './plan-object.js';
+export * from './prior.js';
 export * from './sampler-messages.js';
 export * from './bulk-frame.js';
 export * from './lane-assignment.js';

@@ -1,5 +1,6 @@
 /** What samplers say to each other and to the coordinator, over NATS and in the object store. */
 import { z } from 'zod';
+import { MixtureSchema } from './prior.js';
 import { NameSchema } from './run-config.js';
 
 export const samplerSubjects = {
@@ -47,8 +48,8 @@ export const JobSpecSchema = z.strictObject({
   id: JobIdSchema,
   /** Wall clock of the accepting sampler. */
   acceptedMs: z.number(),
-  /** sample: held-out test images are degraded and restored; restore: the image given is. */
-  mode: z.enum(['sample', 'restore']),
+  /** sample: held-out test images are degraded and restored; restore: the image given is; generate: images from nothing. */
+  mode: z.enum(['sample', 'restore', 'generate']),
   count: z.int().min(1),
   seed: z
     .int()
@@ -58,10 +59,12 @@ export const JobSpecSchema = z.strictObject({
   sampler: SamplingAlgorithmSchema,
   /** Severities at which the network is called, falling. The first is that of the start image. */
   severities: z.array(z.int().min(1)).min(1),
-  /** Start images are clean and degraded to the first severity here. Always true for `sample`. */
+  /** Start images are clean and degraded to the first severity here. Always true for `sample`; for `generate` without `start`. */
   degrade: z.boolean(),
   /** Data set and positions in its test split, one per row. */
   test: z.strictObject({ dataset: NameSchema, indices: z.array(z.int().min(0)) }).optional(),
+  /** generate: constant colours drawn from the mixture, plus normal noise of this deviation. Absent: what the degradation draws. */
+  start: z.strictObject({ mixture: MixtureSchema, noise: z.number().min(0) }).optional(),
   /** Wall clock after which the job is not computed any further. */
   deadlineAtMs: z.number().optional(),
   /** States are kept for watchers and sent at this rate. */

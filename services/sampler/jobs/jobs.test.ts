@@ -51,7 +51,9 @@ describe('job requests', () => {
     [{ deadlineMs: 'soon' }, 'THAW_JOB_INVALID'],
     [{ channel: 'nonsense' }, 'THAW_CHANNEL_UNKNOWN'],
     [{ channel: '../../etc' }, 'THAW_CHANNEL_UNKNOWN'],
-    [{ mode: 'generate' }, 'THAW_PRIOR_MISSING'],
+    [{ mode: 'generate', severity: 3 }, 'THAW_JOB_INVALID'],
+    [{ mode: 'sample', noise: 0.002 }, 'THAW_JOB_INVALID'],
+    [{ mode: 'generate', noise: -1 }, 'THAW_JOB_INVALID'],
     [{ mode: 'restore', image: 'AAAA' }, 'taken'],
     [{ version: 3, run: 'demo' }, 'taken'],
   ])('%j: %s', (body, code) => expect(codeOf(body)).toBe(code));

@@ -8,7 +8,7 @@ export const JobRequestSchema = z
       .enum(['sample', 'generate', 'restore'])
       .default('sample')
       .describe(
-        'sample: held-out test images, chosen by the seed, are degraded and restored. generate: images from nothing (needs a generation prior). restore: the image given is restored.',
+        'sample: held-out test images, chosen by the seed, are degraded and restored. generate: images from nothing (blur needs a prior, see `thaw fit-prior`; noise and colour masks need none). restore: the image given is restored.',
       ),
     count: z.int().min(1).max(4096).default(1).describe('Number of images; 1 for restore.'),
     seed: z
@@ -32,6 +32,14 @@ export const JobRequestSchema = z
       .describe('Number of network calls, spread evenly over the severities; one per severity unless given.'),
     image: z.base64().optional().describe('PNG or JPEG, for restore.'),
     degrade: z.boolean().optional().describe('restore: the image is clean; degrade it to `severity` first.'),
+    noise: z
+      .number()
+      .min(0)
+      .max(1)
+      .optional()
+      .describe(
+        'generate from a prior: deviation of the noise that breaks the symmetry of the start; 0.002 unless given, 0 for none.',
+      ),
     deadlineMs: z.number().optional().describe('Milliseconds from now after which the result is worthless.'),
     framesPerSecond: z
       .number()
@@ -46,6 +54,8 @@ export const JobRequestSchema = z
     if (request.mode === 'restore' && request.count !== 1) issue('count', 'must be 1 for mode "restore"');
     if (request.mode !== 'restore' && request.image !== undefined) issue('image', 'is for mode "restore" only');
     if (request.mode !== 'restore' && request.degrade !== undefined) issue('degrade', 'is for mode "restore" only');
+    if (request.mode === 'generate' && request.severity !== undefined) issue('severity', 'generation starts from T');
+    if (request.mode !== 'generate' && request.noise !== undefined) issue('noise', 'is for mode "generate" only');
     if (request.channel !== undefined && request.version !== undefined)
       issue('version', 'give a channel or a version, not both');
     if (request.run !== undefined && request.version === undefined) issue('run', 'is for use with `version`');
@@ -54,7 +64,7 @@ export type JobRequest = z.output<typeof JobRequestSchema>;
 
 /**
  * Reads the body of a request.
- * @throws ThawError THAW_JOB_INVALID naming every bad field, THAW_CHANNEL_UNKNOWN, THAW_PRIOR_MISSING
+ * @throws ThawError THAW_JOB_INVALID naming every bad field, THAW_CHANNEL_UNKNOWN
  */
 export function parseJobRequest(body: unknown): JobRequest {
   const parsed = JobRequestSchema.safeParse(body);
@@ -66,8 +76,6 @@ export function parseJobRequest(body: unknown): JobRequest {
     throw new ThawError('THAW_JOB_INVALID', problems.join('; ').slice(0, 2000));
   }
   if (parsed.data.channel !== undefined) parseChannel(parsed.data.channel);
-  if (parsed.data.mode === 'generate')
-    throw new ThawError('THAW_PRIOR_MISSING', 'The run has no generation prior, so there is nothing to generate from.');
   return parsed.data;
 }
 

@@ -12,8 +12,10 @@ export interface Acceptance {
   /** T of the model. */
   readonly steps: number;
   readonly dataset: string;
-  /** Images in the test split. */
+  /** Images in the test split; for mode sample. */
   readonly testCount: number;
+  /** Where generation starts, if from a prior. */
+  readonly start?: JobSpec['start'];
 }
 
 /**
@@ -46,17 +48,18 @@ export function jobSpec(request: JobRequest, acceptance: Acceptance): JobSpec {
     format: 'thaw.job/1',
     id,
     acceptedMs: nowMs,
-    mode: request.mode === 'restore' ? 'restore' : 'sample',
+    mode: request.mode,
     count: request.count,
     seed: request.seed,
     version,
     sampler: request.sampler,
     severities: [...severities],
-    degrade: request.mode === 'restore' ? (request.degrade ?? false) : true,
+    degrade: request.mode === 'restore' ? (request.degrade ?? false) : acceptance.start === undefined,
   };
   return {
     ...spec,
-    ...(request.mode === 'restore'
+    ...(acceptance.start === undefined ? {} : { start: acceptance.start }),
+    ...(request.mode !== 'sample'
       ? {}
       : { test: { dataset, indices: testIndices(request.seed, request.count, testCount) } }),
     ...(request.deadlineMs === undefined ? {} : { deadlineAtMs: nowMs + request.deadlineMs }),

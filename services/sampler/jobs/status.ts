@@ -23,7 +23,7 @@ export const KeeperSchema = z.strictObject({
 export const JobStatusSchema = z.object({
   id: z.string(),
   state: z.enum(['running', 'done', 'cancelled', 'expired', 'failed']),
-  mode: z.enum(['sample', 'restore']),
+  mode: z.enum(['sample', 'restore', 'generate']),
   count: z.int(),
   done: z.int(),
   seed: z.int(),

@@ -1,8 +1,8 @@
 /** Models from checkpoints: averaged weights, verified byte by byte, in the layout that the engine wants. */
-import { checkAlgorithm } from '@thaw/shared/diffusion';
+import { checkAlgorithm, generationStart, type Mixture } from '@thaw/shared/diffusion';
 import { toStored, type Engine } from '@thaw/shared/engine';
 import { fromOfficial, networkWeightSpecs, sizeOf } from '@thaw/shared/model';
-import { ThawError, type RunConfig } from '@thaw/shared/protocol';
+import { priorKey, PriorSchema, ThawError, type RunConfig } from '@thaw/shared/protocol';
 import type { Logger } from '@thaw/shared/runtime';
 import { loadGroup, loadRun, readHead, readManifest, type ObjectStore } from '@thaw/shared/storage';
 import type { ModelSource, ModelVersion, RestorationModel } from '../ports.js';
@@ -37,6 +37,17 @@ export class CheckpointModels implements ModelSource {
   async versionOf(run: string, step: number): Promise<ModelVersion> {
     const { manifestSha256 } = await readManifest(this.#o.store, run, step);
     return { run, step, manifestSha256 };
+  }
+
+  async priorOf(run: string): Promise<Mixture | undefined> {
+    const stored = await this.#o.store.get(priorKey(run));
+    if (stored === undefined) return undefined;
+    const prior = PriorSchema.safeParse(JSON.parse(new TextDecoder().decode(stored.bytes)));
+    if (!prior.success)
+      throw new ThawError('THAW_PRIOR_MISSING', `The prior of run ${run} cannot be read.`, {
+        cure: `Fit it again: thaw fit-prior --run ${run}`,
+      });
+    return prior.data.mixture;
   }
 
   loaded(): ModelVersion[] {
@@ -84,6 +95,7 @@ export class CheckpointModels implements ModelSource {
       steps: programs.degradation.steps,
       dataset: run.data.dataset,
       batchSizes: programs.batchSizes,
+      generationStart: () => generationStart(run.degradation),
       checkSampler: (sampler) => checkAlgorithm(sampler, programs.degradation),
       drawContext: (seed, row) => programs.drawContext(seed, row),
       step: (rows) => programs.step(weights, rows),

@@ -6,6 +6,7 @@ import { jobSpec, jobStatus, missingImage, parseChannel, type JobRequest, type J
 import type { ImageCodec, ImageShape, ModelSource } from '../ports.js';
 import { severityOf } from '../trajectory/index.js';
 import type { Images } from './job-store.js';
+import { generationFrom } from './generation.js';
 import { KeepingLoop, type KeepingLoopOptions } from './keeping-loop.js';
 import type { VersionFollower } from './version-follower.js';
 
@@ -60,11 +61,13 @@ export class JobService {
       const nowMs = clock.wallTimeMs();
       const restoring = request.mode === 'restore';
       const version = await this.#versionFor(request);
-      const { steps, dataset, shape, checkSampler } = await models.load(version);
-      checkSampler?.(request.sampler);
-      const testCount = restoring ? 0 : await testImages.count(dataset, 'test');
+      const model = await models.load(version);
+      const { steps, dataset, shape } = model;
+      model.checkSampler?.(request.sampler);
+      const start = request.mode === 'generate' ? await generationFrom(request, model, models) : undefined;
+      const testCount = request.mode === 'sample' ? await testImages.count(dataset, 'test') : 0;
       const id = randomHex(entropy, 16);
-      const spec = jobSpec(request, { id, nowMs, version, steps, dataset, testCount });
+      const spec = jobSpec(request, { id, nowMs, version, steps, dataset, testCount, start });
       const input = restoring ? await images.decode(imageFile ?? decodeBase64(request), shape) : undefined;
       if (this.draining) throw new ThawError('THAW_DRAINING', 'This sampler is shutting down and takes no new jobs.');
       await jobs.create(spec, name, input);

@@ -1,6 +1,7 @@
 /** One row of a job as work: where its start comes from, what is saved on the way, where its result goes. */
-import { pixelsToUnit } from '@thaw/shared/diffusion';
+import { drawStart, pixelsToUnit } from '@thaw/shared/diffusion';
 import { ThawError, type JobSpec } from '@thaw/shared/protocol';
+import { RandomStream } from '@thaw/shared/runtime';
 import { dueByMs, savedSeverities } from '../jobs/index.js';
 import { rowKey } from '../keeping/index.js';
 import type { ImageShape, RestorationModel, TestImages } from '../ports.js';
@@ -27,6 +28,11 @@ export function rowTask(spec: JobSpec, row: number, world: RowTaskWorld): RowTas
 
   const startImage = async (shape: ImageShape): Promise<Float32Array> => {
     if (spec.mode === 'restore') return pixelsToUnit(await jobs.input(spec.id));
+    if (spec.mode === 'generate') {
+      const { height: size, channels } = shape;
+      if (spec.start === undefined) return new Float32Array(size * size * channels);
+      return drawStart(spec.start, { size, channels }, new RandomStream(spec.seed, 'sampling', 0, 1, row));
+    }
     const index = spec.test?.indices[row];
     if (spec.test === undefined || index === undefined)
       throw new ThawError('THAW_INTERNAL', `Job ${spec.id} does not say which test image row ${row} is.`);
@@ -49,7 +55,7 @@ export function rowTask(spec: JobSpec, row: number, world: RowTaskWorld): RowTas
       const context = model.drawContext(spec.seed, row);
       const severity = spec.severities[0]!;
       start.model = model;
-      start.original = spec.degrade ? x0 : undefined;
+      start.original = spec.degrade && spec.mode !== 'generate' ? x0 : undefined;
       start.degraded = spec.degrade ? (await model.degrade([{ x0, severity, context }]))[0]! : x0;
       const found = await jobs.furthestState(spec.id, row);
       const resumed = found && resume(spec, found, context);
