@@ -17,6 +17,14 @@ export const CoordinatorConfigSchema = z.strictObject({
   channel: z.enum(channelNames).default('latest'),
   /** Test images of an evaluation; 0 evaluates nothing. */
   evaluationImages: z.int().min(0).max(10_000).default(256),
+  /**
+   * Checkpoints of this run that stay: the newest n, those at multiples of a step, and whatever a channel serves or can go back to.
+   * 0 as the number of the newest keeps all; 0 as the step keeps none for that reason.
+   */
+  keepCheckpoints: z.int().min(0).default(20),
+  keepCheckpointEverySteps: z.int().min(0).default(10_000),
+  /** Nothing written more recently is removed; longer than the writing of a checkpoint, and than clocks differ. */
+  retentionGraceMs: z.int().min(60_000).default(3_600_000),
   host: z.string().default('127.0.0.1'),
   port: z.int().min(0).max(65_535).default(0),
   metricsPort: z.int().min(0).max(65_535).default(0),

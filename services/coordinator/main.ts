@@ -52,6 +52,7 @@ import {
 import { openHttpDoor } from './io/http.js';
 import { samplerPlayground } from './io/playground.js';
 import { Promotion } from './io/promotion.js';
+import { Retention } from './io/retention.js';
 import { CoordinatorShell } from './io/shell.js';
 import { Coordinator, type CoordinatorEffect, type CoordinatorOptions } from './lead/index.js';
 import { RunView } from './views/run-view.js';
@@ -166,6 +167,15 @@ async function main(): Promise<void> {
     onMoved: announceMove,
     onEvaluated: (result) => view.evaluated(result),
   });
+  const retention = new Retention({
+    run: run.name,
+    store,
+    clock,
+    logger,
+    keepLast: config.keepCheckpoints,
+    keepEverySteps: config.keepCheckpointEverySteps,
+    graceMs: config.retentionGraceMs,
+  });
   let unsaved: StepPoint[] = [];
   const saveHistory = async (step: number): Promise<void> => {
     const points = unsaved;
@@ -178,10 +188,12 @@ async function main(): Promise<void> {
     switch (effect.kind) {
       case 'lead':
         view.leads(true);
+        retention.leads(true);
         view.planChanged(effect.plan);
         if (committedStep !== null) promotion.committed(committedStep);
         return;
       case 'stepDown':
+        retention.leads(false);
         return view.leads(false);
       case 'planChanged':
         memberGauge.set(effect.plan.members.length);
@@ -198,6 +210,7 @@ async function main(): Promise<void> {
       }
       case 'checkpointCommitted':
         promotion.committed(effect.step);
+        retention.committed();
         void saveHistory(effect.step);
         return refreshSoon();
       case 'finished':
@@ -276,6 +289,7 @@ async function main(): Promise<void> {
   broadcast();
   relist();
   lifecycle.onStop('promotion', () => promotion.stop());
+  lifecycle.onStop('retention', () => retention.stop());
   lifecycle.onStop('lead', () => shell.release(2000));
   shell.start();
   process.stdout.write(`${JSON.stringify({ listening: door.url, id, metrics: operations.url })}\n`);

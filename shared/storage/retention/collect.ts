@@ -15,6 +15,8 @@ import { chooseRetained } from './policy.js';
 
 export interface CollectOptions {
   readonly policy: RetentionPolicy;
+  /** Only checkpoints of these runs are removed; those of others stay, with all their blobs. All runs if not given. */
+  readonly runs?: readonly string[];
   /** Wall-clock time, milliseconds since the epoch. */
   readonly nowMs: number;
   /** Nothing written more recently than this is removed. */
@@ -52,7 +54,8 @@ export async function collectGarbage(store: ObjectStore, options: CollectOptions
 
   const channels = await readChannels(store, options.rollbackDepth ?? 5);
   const manifests = await readManifests(store);
-  const choice = chooseRetained(manifests, options.policy, [...(options.inUse ?? []), ...channels.pins]);
+  const governed = manifests.filter(({ run }) => options.runs?.includes(run) ?? true);
+  const choice = chooseRetained(governed, options.policy, [...(options.inUse ?? []), ...channels.pins]);
   const removable = choice.remove.filter((checkpoint) => checkpoint.modifiedMs <= cutoffMs);
   const removed = options.dryRun ? removable : await removeManifests(store, removable, options);
 
