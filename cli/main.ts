@@ -1,7 +1,7 @@
 /** The `thaw` command. Every subcommand is a few lines here; what it does is in `commands/`. */
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
-import { SamplingAlgorithmSchema } from '@thaw/shared/protocol';
+import { SamplingAlgorithmSchema, ThawError } from '@thaw/shared/protocol';
 import { createRun, openStore } from '@thaw/shared/storage';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { defaultClusterDir, requireCluster } from './cluster/cluster-file.js';
@@ -33,11 +33,13 @@ import { up } from './commands/up.js';
 import { exitCodes, printError, printResult } from './terminal/output.js';
 
 const wholeNumber =
-  (least: number) =>
+  (least: number, most = Number.MAX_SAFE_INTEGER) =>
   (text: string): number => {
     const value = Number(text);
-    if (text.trim() === '' || !Number.isSafeInteger(value) || value < least)
-      throw new InvalidArgumentError(`It must be a whole number from ${least} on.`);
+    if (text.trim() === '' || !Number.isSafeInteger(value) || value < least || value > most)
+      throw new InvalidArgumentError(
+        `It must be a whole number from ${least} ${most < Number.MAX_SAFE_INTEGER ? `to ${most}` : 'on'}.`,
+      );
     return value;
   };
 const time = (text: string): number => {
@@ -46,8 +48,15 @@ const time = (text: string): number => {
   return value;
 };
 
+/** Of the package; this module runs from its folder and from `dist/`. */
+function version(): string {
+  const file = ['./package.json', '../package.json'].map((path) => new URL(path, import.meta.url)).find(existsSync)!;
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
 const program = new Command('thaw')
   .description('Distributed training and serving of Cold Diffusion models.')
+  .version(version(), '--version', 'print the version')
   .showHelpAfterError()
   .configureHelp({ sortSubcommands: false })
   .exitOverride((error) => process.exit(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage))
@@ -78,6 +87,14 @@ interface Common {
   store?: string;
 }
 const storeOf = ({ store, dir }: Common): string => store ?? storeUrlOf(dir);
+/** The store of a command that only reads: a folder that is not there is not made by looking into it. */
+function storeToRead(options: Common): string {
+  if (options.store === undefined && !existsSync(new URL(storeUrlOf(options.dir))))
+    throw new ThawError('THAW_CLUSTER_NOT_FOUND', `The folder ${options.dir} holds no object store.`, {
+      cure: 'Name the folder of a cluster with --dir, or an object store with --store.',
+    });
+  return storeOf(options);
+}
 
 async function attempt(options: { json: boolean }, work: () => Promise<void>): Promise<void> {
   try {
@@ -99,12 +116,16 @@ withDir(
   .option('--samplers <n>', 'sampler processes', wholeNumber(0), 1)
   .option('--steps <n>', 'optimizer steps of the run', wholeNumber(1))
   .option('--seed <n>', 'seed of the run', wholeNumber(0))
-  .option('--port <n>', 'port of the page; 0 takes a free one', wholeNumber(0), 0)
+  .option('--port <n>', 'port of the page; 0 takes a free one', wholeNumber(0, 65_535), 0)
   .option('--engine <kind>', 'engine of trainers and samplers', 'auto')
   .addOption(
     new Option('--broker <kind>', 'message broker').choices(['auto', 'nats-server', 'embedded']).default('auto'),
   )
-  .option('--log-level <level>', 'level of the log files', 'info')
+  .addOption(
+    new Option('--log-level <level>', 'level of the log files')
+      .choices(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
+      .default('info'),
+  )
   .option('--exit', 'stop when the run is finished, and draw 16 samples', false)
   .action((options) => attempt(options, () => up(options)));
 
@@ -230,7 +251,7 @@ withStore(
   command(audit, 'verify <channel>', 'Recompute the hash chain of a channel.', ['thaw audit verify stable']),
 ).action((channel, options) =>
   attempt(options, async () => {
-    const report = await auditVerify(storeOf(options), channel);
+    const report = await auditVerify(storeToRead(options), channel);
     printResult(report, options.json, () => JSON.stringify(report, undefined, 2));
     if (report.problems.length > 0) process.exitCode = exitCodes.failed;
   }),
@@ -240,7 +261,7 @@ withStore(command(audit, 'at', 'What a channel served at a time.', ['thaw audit 
   .argument('<time>', 'time, ISO 8601', time)
   .action((channel, at, options) =>
     attempt(options, async () => {
-      const record = (await auditAt(storeOf(options), channel, at)) ?? null;
+      const record = (await auditAt(storeToRead(options), channel, at)) ?? null;
       printResult(record, options.json, () =>
         record === null ? 'Nothing had been promoted yet.' : JSON.stringify(record, undefined, 2),
       );
@@ -249,7 +270,7 @@ withStore(command(audit, 'at', 'What a channel served at a time.', ['thaw audit 
 withStore(command(audit, 'log <channel>', 'All records of a channel.', ['thaw audit log latest --json'])).action(
   (channel, options) =>
     attempt(options, async () => {
-      const records = await auditLog(storeOf(options), channel);
+      const records = await auditLog(storeToRead(options), channel);
       printResult(records, options.json, () =>
         records
           .map((r) => `${r.seq}  ${new Date(r.timeMs).toISOString()}  ${r.action}  step ${r.step}  ${r.actor}`)
@@ -308,7 +329,7 @@ withStore(
   .action((options) =>
     attempt(options, async () => {
       const exported = await exportWeights({
-        storeUrl: storeOf(options),
+        storeUrl: storeToRead(options),
         run: options.run,
         step: options.checkpoint,
         group: options.ema ? 'ema' : 'weights',
@@ -402,7 +423,7 @@ withStore(
 withStore(command(data, 'inspect <name>', 'What a data set holds.', ['thaw data inspect mnist'])).action(
   (name, options) =>
     attempt(options, async () => {
-      const result = await inspectCommand(storeOf(options), name);
+      const result = await inspectCommand(storeToRead(options), name);
       printResult(result, options.json, () => JSON.stringify(result, undefined, 2));
     }),
 );
@@ -410,7 +431,7 @@ withStore(
   command(data, 'verify <name>', 'Read every shard and check every digest.', ['thaw data verify mnist']),
 ).action((name, options) =>
   attempt(options, async () => {
-    const result = await verifyCommand(storeOf(options), name);
+    const result = await verifyCommand(storeToRead(options), name);
     printResult(result, options.json, () => JSON.stringify(result, undefined, 2));
   }),
 );

@@ -53,7 +53,14 @@ async function toError(target: ApiTarget, response: Response): Promise<ThawError
 }
 
 export async function callJson<T>(target: ApiTarget, path: string, call: ApiCall = {}): Promise<T> {
-  return (await (await send(target, path, call)).json()) as T;
+  const text = await (await send(target, path, call)).text();
+  try {
+    return JSON.parse(text) as T;
+  } catch (cause) {
+    throw new ThawError('THAW_SERVICE_UNREACHABLE', `${target.url} does not answer as a service of Thaw does.`, {
+      cause,
+    });
+  }
 }
 
 export async function callBytes(target: ApiTarget, path: string, call: ApiCall = {}): Promise<Uint8Array> {

@@ -1,6 +1,6 @@
 /** The processes of a local cluster: started with a clean environment, watched, drained in order, never orphaned. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { ThawError } from '@thaw/shared/protocol';
@@ -40,6 +40,15 @@ function readyLine(line: string): Record<string, unknown> | undefined {
   }
 }
 
+/** The coded sentence with which a process ended, if it is the last thing in its log. */
+function lastWords(logFile: string): string {
+  const lines = readFileSync(logFile, 'utf8').trimEnd().split('\n');
+  const from = lines.findLastIndex((line) => /^THAW_[A-Z_]+: /.test(line));
+  return from < 0 || lines.slice(from).some((line) => line.startsWith('{'))
+    ? ''
+    : ` It said: ${lines.slice(from).join(' ')}`;
+}
+
 /**
  * Starts a process in its own group, so that Ctrl-C reaches the supervisor alone and the order of draining is ours. It keeps an IPC
  * channel: when the supervisor dies, whatever the cause, the channel closes and the child drains by itself.
@@ -60,7 +69,12 @@ export async function startChild(spec: ChildSpec, logDir: string, readyTimeoutMs
   const lines = createInterface({ input: child.stdout! });
   const ready = await new Promise<Record<string, unknown>>((resolve, reject) => {
     const fail = (why: string): void =>
-      reject(new ThawError('THAW_CLUSTER_START', `The process ${spec.name} ${why}. Its log is ${logFile}.`));
+      reject(
+        new ThawError(
+          'THAW_CLUSTER_START',
+          `The process ${spec.name} ${why}.${lastWords(logFile)} Its log is ${logFile}.`,
+        ),
+      );
     const timer = setTimeout(() => {
       child.kill('SIGKILL');
       fail(`was not ready after ${readyTimeoutMs / 1000} s`);

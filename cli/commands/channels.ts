@@ -1,5 +1,6 @@
 /** `thaw checkpoints`, `promote`, `rollback`, `audit`: what is stored and what is served. */
 import type { Status } from '@thaw/coordinator';
+import { channelNames, ThawError } from '@thaw/shared/protocol';
 import { openStore, readLog, servedAt, verifyChain, type ChannelRecord } from '@thaw/shared/storage';
 import { callJson, type ApiTarget } from '../cluster/api.js';
 import { table } from '../terminal/output.js';
@@ -44,17 +45,26 @@ export function checkpointTable({ checkpoints, channels }: Awaited<ReturnType<ty
   ]);
 }
 
+/** A channel that does not exist has no records, which would look like a whole chain. @throws ThawError THAW_CHANNEL_UNKNOWN */
+function checkChannel(channel: string): void {
+  if (!(channelNames as readonly string[]).includes(channel))
+    throw new ThawError('THAW_CHANNEL_UNKNOWN', `There is no channel ${JSON.stringify(channel)}.`);
+}
+
 /** Recomputes the hash chain of a channel. */
 export async function auditVerify(storeUrl: string, channel: string): Promise<Awaited<ReturnType<typeof verifyChain>>> {
+  checkChannel(channel);
   return verifyChain(await openStore(storeUrl), channel);
 }
 
 /** What a channel served at a time; undefined before its first promotion. */
 export async function auditAt(storeUrl: string, channel: string, timeMs: number): Promise<ChannelRecord | undefined> {
+  checkChannel(channel);
   return (await servedAt(await openStore(storeUrl), channel, timeMs))?.record;
 }
 
 export async function auditLog(storeUrl: string, channel: string): Promise<ChannelRecord[]> {
+  checkChannel(channel);
   const records: ChannelRecord[] = [];
   for await (const { record } of readLog(await openStore(storeUrl), channel)) records.push(record);
   return records;

@@ -26,11 +26,16 @@ export function readRunFile(path: string, overrides: RunOverrides = {}): RunConf
   try {
     value = parse(readFileSync(path, 'utf8'));
   } catch (cause) {
-    throw new ThawError('THAW_CONFIG_INVALID', `The run file ${path} cannot be read: ${(cause as Error).message}`, {
-      cause,
-    });
+    throw new ThawError(
+      'THAW_CONFIG_INVALID',
+      `The run file ${path} cannot be read: ${(cause as Error).message.split('\n')[0]}`,
+      {
+        cure: 'Name a run file in YAML; examples/ has some.',
+        cause,
+      },
+    );
   }
-  if (typeof value !== 'object' || value === null)
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new ThawError('THAW_CONFIG_INVALID', `The run file ${path} is not a YAML mapping.`);
   const given = Object.fromEntries(Object.entries(overrides).filter(([, v]) => v !== undefined));
   const parsed = RunConfigSchema.safeParse({ ...value, ...given });

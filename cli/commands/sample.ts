@@ -1,10 +1,11 @@
 /** `thaw sample` and `thaw restore`: jobs on the running cluster's samplers, results as PNG files. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { ThawError } from '@thaw/shared/protocol';
 import type { JobStatus } from '@thaw/sampler';
 import { anyOf, callBytes, callJson, type ApiTarget } from '../cluster/api.js';
 import type { ClusterFile } from '../cluster/cluster-file.js';
+import { makeFolder } from '../terminal/output-files.js';
 
 export interface SampleOptions {
   readonly count: number;
@@ -52,9 +53,8 @@ export async function drawSamples(
 ): Promise<Drawn> {
   const { out, ...request } = options;
   const targets = samplersOf(cluster);
+  const folder = makeFolder(out); // before the work
   const status = await finishJob(targets, { mode: 'sample', ...defined(request) });
-  const folder = resolve(out);
-  mkdirSync(folder, { recursive: true });
   const files: string[] = [];
   for (const { row } of status.rows) {
     const file = join(folder, `sample-${row}.png`);
@@ -87,6 +87,7 @@ export async function restoreImage(
   options: RestoreOptions,
 ): Promise<{ job: string; version: number; file: string }> {
   const { out, ...request } = options;
+  makeFolder(dirname(resolve(out)));
   let image: Buffer;
   try {
     image = readFileSync(file);
@@ -97,7 +98,6 @@ export async function restoreImage(
   }
   const targets = samplersOf(cluster);
   const status = await finishJob(targets, { mode: 'restore', image: image.toString('base64'), ...defined(request) });
-  mkdirSync(dirname(resolve(out)), { recursive: true });
   writeFileSync(out, await anyOf(targets, (target) => callBytes(target, `/v1/jobs/${status.id}/images/0.png`)));
   return { job: status.id, version: status.version, file: resolve(out) };
 }

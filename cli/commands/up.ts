@@ -1,5 +1,5 @@
 /** `thaw up`: a real local cluster that packs MNIST, trains, promotes and serves; resumes where it was stopped. */
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { Status } from '@thaw/coordinator';
 import { ThawError, type RunConfig } from '@thaw/shared/protocol';
 import { checkpointKey, createRun, openStore, type ObjectStore } from '@thaw/shared/storage';
@@ -7,6 +7,7 @@ import { callJson, type ApiTarget } from '../cluster/api.js';
 import { assertFolderFree, startLocalCluster, storeUrlOf } from '../cluster/local-cluster.js';
 import { createProgress, formatSeconds, type Progress } from '../terminal/progress.js';
 import { printResult } from '../terminal/output.js';
+import { makeFolder } from '../terminal/output-files.js';
 import { packMnist } from './data.js';
 import { demoRunFile, readRunFile } from './run-file.js';
 import { drawSamples } from './sample.js';
@@ -85,8 +86,8 @@ export async function up(options: UpOptions): Promise<void> {
       },
     );
   assertFolderFree(options.dir);
-  const dir = resolve(options.dir);
   const run = readRunFile(options.config ?? demoRunFile(), { seed: options.seed, steps: options.steps });
+  const dir = makeFolder(options.dir);
   const progress = createProgress();
   const store = await openStore(storeUrlOf(dir));
   await ensureDataset(store, run, progress);

@@ -1,5 +1,6 @@
 /** Results go to stdout, everything else to stderr; errors end the process with a documented code. */
 import { ThawError } from '@thaw/shared/protocol';
+import { fileError } from './output-files.js';
 
 /** Exit codes of the `thaw` command (README). */
 export const exitCodes = { ok: 0, failed: 1, usage: 2, refused: 3, unreachable: 4 } as const;
@@ -9,7 +10,8 @@ export function printResult(value: unknown, asJson: boolean, text: () => string)
 }
 
 /** Prints an error as a sentence (or as JSON) and returns the exit code. Never a stack trace, unless it is our own defect. */
-export function printError(error: unknown, asJson: boolean): number {
+export function printError(thrown: unknown, asJson: boolean): number {
+  const error = fileError(thrown) ?? thrown;
   if (error instanceof ThawError) {
     if (asJson) process.stdout.write(JSON.stringify({ error: error.toBody() }) + '\n');
     process.stderr.write(`${error.code}: ${error.message}\n  ${error.cure}\n`);

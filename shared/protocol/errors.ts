@@ -75,6 +75,11 @@ export const errorRegistry = {
     'Correct the field named in the message; /openapi.json describes requests.',
   ),
   THAW_NOT_FOUND: entry(404, 'There is nothing at this address.', 'Check the address.'),
+  THAW_FILE_UNUSABLE: entry(
+    400,
+    'A file or folder cannot be read or written.',
+    'Name another one, or change its permissions.',
+  ),
   THAW_TOO_MANY_WATCHERS: entry(503, 'Too many clients watch at once.', 'Close some pages, or try again later.'),
   THAW_JOB_NOT_DONE: entry(
     409,

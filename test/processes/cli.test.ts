@@ -1,0 +1,118 @@
+/** The `thaw` command given wrong input: a coded sentence with its cure, the documented exit code, nothing half done. */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { errorRegistry } from '@thaw/shared/protocol';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { writeClusterFile } from '../../cli/cluster/cluster-file.js';
+
+const thaw = fileURLToPath(new URL('../../cli/bin/thaw.js', import.meta.url));
+let work: string;
+beforeAll(() => {
+  work = mkdtempSync(join(tmpdir(), 'thaw-cli-'));
+  writeFileSync(join(work, 'file'), 'x');
+  writeFileSync(join(work, 'broken.yaml'), 'a: [1,\n');
+  writeFileSync(join(work, 'list.yaml'), '- 1\n');
+  writeFileSync(join(work, 'wrong.yaml'), 'format: thaw.run/1\nname: A B\nstepz: 3\n');
+});
+afterAll(() => rmSync(work, { recursive: true, force: true }));
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+function run(args: readonly string[]): Promise<Ended> {
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('THAW_')));
+  const child = spawn(process.execPath, [thaw, ...args], { cwd: work, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (text: Buffer) => (stdout += text.toString()));
+  child.stderr.on('data', (text: Buffer) => (stderr += text.toString()));
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, stdout, stderr })));
+}
+const noStack = ({ stdout, stderr }: Ended): void => expect(stdout + stderr).not.toMatch(/^ {4}at |node_modules/m);
+
+async function expectRefusal(args: readonly string[], exitCode: number, code: string): Promise<string> {
+  const ended = await run([...args, '--json']);
+  expect([ended.code, ended.stderr]).toEqual([exitCode, expect.stringContaining(code)]);
+  noStack(ended);
+  const { error } = JSON.parse(ended.stdout.trimEnd().split('\n').at(-1)!) as { error: Record<string, string> };
+  expect(error).toMatchObject({ code, message: expect.any(String), cure: expect.any(String) });
+  expect(Object.keys(errorRegistry)).toContain(code);
+  expect(ended.stderr).toContain(error.cure);
+  return error.message!;
+}
+
+test.concurrent.each([
+  [['frobnicate'], "unknown command 'frobnicate'"],
+  [['sample', '--count', 'many'], 'a whole number from 1 on'],
+  [['up', '--port', '99999'], 'from 0 to 65535'],
+  [['up', '--trainers', '-1'], 'a whole number from 0 on'],
+  [['up', '--log-level', 'loud'], 'Allowed choices are'],
+  [['promote'], "missing required argument 'step'"],
+  [['audit', 'at', 'latest', 'yesterday'], 'a time like'],
+])('wrong usage %j says what is right, with the help, and ends with 2', async (args, sentence) => {
+  const ended = await run(args);
+  expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining(sentence)]);
+  expect(ended.stderr).toContain('Usage: thaw');
+  noStack(ended);
+});
+
+test('a folder without a cluster is told apart, and not made by looking', async () => {
+  for (const args of [['checkpoints'], ['audit', 'log', 'latest'], ['data', 'inspect', 'mnist']])
+    await expectRefusal([...args, '--dir', 'none'], 4, 'THAW_CLUSTER_NOT_FOUND');
+  expect(existsSync(join(work, 'none'))).toBe(false);
+});
+
+test('run files that cannot be used are named, with every problem', async () => {
+  const create = (file: string): Promise<string> =>
+    expectRefusal(['run', 'create', file, '--dir', 'runs'], 3, 'THAW_CONFIG_INVALID');
+  expect(await create('none.yaml')).toContain('none.yaml');
+  expect(await create('broken.yaml')).toContain('broken.yaml');
+  expect(await create('list.yaml')).toContain('not a YAML mapping');
+  const message = await create('wrong.yaml');
+  for (const field of ['name', 'seed', 'stepz']) expect(message).toContain(field);
+});
+
+test('channels and stores that do not exist', async () => {
+  const store = `file://${work}/store`;
+  await expectRefusal(['audit', 'verify', 'production', '--store', store], 3, 'THAW_CHANNEL_UNKNOWN');
+  await expectRefusal(['audit', 'log', 'latest', '--store', 'http://x'], 3, 'THAW_STORE_URL_INVALID');
+});
+
+test('a cluster that does not answer, and one that answers nonsense', async () => {
+  const server = createServer((_request, response) => response.end('hello'));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  writeClusterFile(join(work, 'dead'), {
+    format: 'thaw.cluster/1',
+    pid: process.pid,
+    startedMs: 0,
+    run: 'small',
+    token: 'a-token-for-tests-only',
+    storeUrl: `file://${work}/store`,
+    broker: { url: 'nats://127.0.0.1:1', kind: 'embedded', version: '1' },
+    coordinator: { url, pid: process.pid },
+    trainers: [],
+    samplers: [{ name: 'sampler-0', url, pid: process.pid }],
+  });
+  await expectRefusal(['checkpoints', '--dir', 'dead'], 4, 'THAW_SERVICE_UNREACHABLE');
+  expect(existsSync(join(work, 'out'))).toBe(false);
+  await new Promise((resolve) => server.close(resolve));
+  await expectRefusal(['checkpoints', '--dir', 'dead'], 4, 'THAW_SERVICE_UNREACHABLE');
+  // Where the result would go is looked at before any work is asked for.
+  expect(await expectRefusal(['sample', '--dir', 'dead', '--out', 'file'], 3, 'THAW_FILE_UNUSABLE')).toContain('file');
+});
+
+test('a cluster folder that is a file', async () => {
+  expect(await expectRefusal(['up', '--dir', 'file'], 3, 'THAW_FILE_UNUSABLE')).toContain('is a file, not a folder');
+});
+
+test('the version is that of the package', async () => {
+  const ended = await run(['--version']);
+  expect([ended.code, ended.stdout]).toEqual([0, expect.stringMatching(/^\d+\.\d+\.\d+\n$/)]);
+});
