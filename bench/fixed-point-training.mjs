@@ -28,7 +28,7 @@ export async function openTraining(run, store, { workers = 1 } = {}) {
     lanes,
     layout,
     initialWeights() {
-      const byName = initialWeights(run.network, run.data.channels, run.seed);
+      const byName = initialWeights(run.network, run.data, run.seed);
       const flat = new Float32Array(layout.valueCount);
       layout.tensors.forEach(({ name, offset }, i) => flat.set(toStored(program.weights[i], byName[name]), offset));
       return flat;
