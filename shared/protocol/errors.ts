@@ -80,6 +80,11 @@ export const errorRegistry = {
     'A file or folder cannot be read or written.',
     'Name another one, or change its permissions.',
   ),
+  THAW_PORT_UNAVAILABLE: entry(
+    500,
+    'A listener cannot have its address and port.',
+    'Choose another port (0 takes a free one), or stop what uses it.',
+  ),
   THAW_TOO_MANY_WATCHERS: entry(503, 'Too many clients watch at once.', 'Close some pages, or try again later.'),
   THAW_JOB_NOT_DONE: entry(
     409,

@@ -54,14 +54,12 @@ const playground: Playground = {
   },
   async frames({ job: wanted, after }) {
     if (wanted !== job) throw new ThawError('THAW_JOB_NOT_FOUND', 'There is no such job.');
-    const frames = [1, 2, 3, 4]
-      .slice(after, after + 2)
-      .map((sequence) => ({
-        sequence,
-        severity: 4 - sequence,
-        x: Uint8Array.of(sequence),
-        estimate: Uint8Array.of(9),
-      }));
+    const frames = [1, 2, 3, 4].slice(after, after + 2).map((sequence) => ({
+      sequence,
+      severity: 4 - sequence,
+      x: Uint8Array.of(sequence),
+      estimate: Uint8Array.of(9),
+    }));
     return after >= 2 ? { frames, end: { state: 'done', original: Uint8Array.of(7) } } : { frames };
   },
 };
@@ -215,6 +213,11 @@ describe('the token', () => {
       code: 'THAW_BIND_REFUSED',
     });
   });
+});
+
+test('a port that is taken is a coded error', async () => {
+  const port = Number(new URL(door.url).port);
+  await expect(open({ port })).rejects.toMatchObject({ code: 'THAW_PORT_UNAVAILABLE' });
 });
 
 describe('strangers', () => {

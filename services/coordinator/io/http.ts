@@ -70,7 +70,7 @@ const RollbackSchema = z.strictObject({
   reason: z.string().max(2000).optional(),
 });
 
-/** @throws ThawError THAW_BIND_REFUSED */
+/** @throws ThawError THAW_BIND_REFUSED, THAW_PORT_UNAVAILABLE */
 export async function openHttpDoor(options: HttpOptions): Promise<HttpDoor> {
   assertBindAllowed({
     host: options.host,
@@ -113,7 +113,15 @@ export async function openHttpDoor(options: HttpOptions): Promise<HttpDoor> {
   app.addHook('onSend', async (_request, reply) => void reply.headers(securityHeaders));
   routes(app, options, watchers);
   addPlaygroundRoutes(app, options);
-  await app.listen({ host: options.host, port: options.port });
+  await app.listen({ host: options.host, port: options.port }).catch((cause: NodeJS.ErrnoException) => {
+    throw new ThawError(
+      'THAW_PORT_UNAVAILABLE',
+      `Cannot listen on ${options.host}:${options.port}: ${cause.message}.`,
+      {
+        cause,
+      },
+    );
+  });
   const address = app.server.address() as AddressInfo;
   return {
     url: `http://${address.address.includes(':') ? `[${address.address}]` : address.address}:${address.port}`,
