@@ -18,12 +18,14 @@ let manifest: DatasetManifest | undefined;
 const leased = new Map<string, Set<string>>();
 const asked = new Map<string, Set<string>>();
 const denied: string[] = [];
+let planSeen = '';
 let made: ProcessCluster | undefined;
 
 /** The leases follow from the plan alone, and the plan is written before any of them is handed out. */
 function readPlan(): void {
   const stored = double.objects.get(`${prefix}/${planKey(run.name)}`);
-  if (stored === undefined || manifest === undefined) return;
+  if (stored === undefined || manifest === undefined || stored.etag === planSeen) return;
+  planSeen = stored.etag;
   const plan = decodePlanObject(run.name, stored.bytes);
   const order = { seed: run.seed, laneCount: laneCount(run), microBatch: run.batch.micro };
   for (const { id, lanes } of plan.members) {
@@ -38,8 +40,9 @@ function readPlan(): void {
 beforeEach(async () => {
   double = new S3Double({
     allows: ({ method, key, accessKey }) => {
-      if (method !== 'GET' || !isShard(key)) return true;
+      // Before every request, so also before a plan is replaced: none is missed.
       readPlan();
+      if (method !== 'GET' || !isShard(key)) return true;
       asked.set(accessKey, (asked.get(accessKey) ?? new Set()).add(key));
       if (leased.get(accessKey)?.has(key) === true) return true;
       denied.push(`${accessKey} ${key}`);
