@@ -119,6 +119,10 @@ if (step(2) && step(8)) {
   });
 }
 const name = option('only') === '' ? 'engine' : `engine-${option('only').replace(/\W+/g, '-')}`;
-keep(name, before, { torch: torch?.torch ?? null, results });
+keep(name, before, {
+  command: ['npm run bench -- engine', ...process.argv.slice(2)].join(' '),
+  torch: torch?.torch ?? null,
+  results,
+});
 if (!wantsJson()) console.log(results.map((r) => `${r.work}: ratio ${r.ratio}, to reach ${r.target}`).join('\n'));
 console.log(JSON.stringify(results));
