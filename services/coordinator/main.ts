@@ -15,22 +15,9 @@ import {
   encodeMessage,
   laneCount,
   samplerSubjects,
-  ThawError,
   type RunConfig,
 } from '@thaw/shared/protocol';
-import {
-  attachSignals,
-  createLogger,
-  Health,
-  Lifecycle,
-  loadProcessConfig,
-  Metrics,
-  randomHex,
-  startOperationsServer,
-  systemClock,
-  systemEntropy,
-  watchEventLoop,
-} from '@thaw/shared/runtime';
+import { announceReady, runService, startService } from '@thaw/shared/runtime';
 import {
   checkStoreFitness,
   loadRun,
@@ -84,13 +71,8 @@ const orderOf = (run: RunConfig): SampleOrder => ({
 });
 
 async function main(): Promise<void> {
-  const config = loadProcessConfig(CoordinatorConfigSchema, process.env);
-  const clock = systemClock;
-  const id = `${config.name}-${randomHex(systemEntropy, 4)}`;
-  const logger = createLogger({ service: 'coordinator', level: config.logLevel, fields: { coordinator: id } });
-  const lifecycle = new Lifecycle({ clock, logger, deadlineMs: 8000, exit: (code) => process.exit(code) });
-  attachSignals(lifecycle);
-  process.on('disconnect', () => void lifecycle.stop('the supervisor is gone'));
+  const service = await startService('coordinator', CoordinatorConfigSchema);
+  const { config, id, clock, logger, lifecycle, health, metrics, operationsUrl } = service;
 
   const store = await openStore(config.storeUrl);
   const stored = await loadRun(store, config.run);
@@ -118,18 +100,6 @@ async function main(): Promise<void> {
   view.startAt(committedStep ?? 0);
   for (const result of await storedEvaluations(store, run.name)) view.evaluated(result);
 
-  const metrics = new Metrics({ service: 'coordinator' });
-  const health = new Health();
-  lifecycle.onStop('event loop watch', watchEventLoop(health));
-  const operations = await startOperationsServer({
-    host: config.host,
-    port: config.metricsPort,
-    token: config.token,
-    health,
-    metrics,
-    clock,
-  });
-  lifecycle.onStop('metrics listener', () => operations.close());
   const stepGauge = metrics.gauge('coordinator_step', { help: 'Committed optimizer steps of the run.' });
   const memberGauge = metrics.gauge('coordinator_members', { help: 'Trainers that compute lanes.' });
   const lossGauge = metrics.gauge('coordinator_loss', { help: 'Loss of the newest step.' });
@@ -292,11 +262,7 @@ async function main(): Promise<void> {
   lifecycle.onStop('retention', () => retention.stop());
   lifecycle.onStop('lead', () => shell.release(2000));
   shell.start();
-  process.stdout.write(`${JSON.stringify({ listening: door.url, id, metrics: operations.url })}\n`);
+  announceReady(door.url, { id, metrics: operationsUrl });
 }
 
-main().catch((error: unknown) => {
-  const text = error instanceof ThawError ? `${error.code}: ${error.message} ${error.cure}` : (error as Error).stack;
-  process.stderr.write(`${text}\n`);
-  process.exit(1);
-});
+runService(main);

@@ -1,20 +1,7 @@
 /** The sampler process: configuration from the environment, ports made real, the service, its doors. */
 import { engineKinds, openEngine, type EngineKind } from '@thaw/shared/engine';
 import { ThawError } from '@thaw/shared/protocol';
-import {
-  attachSignals,
-  createLogger,
-  Health,
-  Lifecycle,
-  loadProcessConfig,
-  Metrics,
-  randomHex,
-  startOperationsServer,
-  systemClock,
-  systemEntropy,
-  watchEventLoop,
-  type Timer,
-} from '@thaw/shared/runtime';
+import { announceReady, runService, startService, systemEntropy, type Timer } from '@thaw/shared/runtime';
 import { openStore } from '@thaw/shared/storage';
 import { connectControl } from '@thaw/shared/transport';
 import { SamplerConfigSchema } from './config.js';
@@ -26,8 +13,6 @@ import { controlMesh, MemoryMeshHub } from './mesh/index.js';
 import { CheckpointModels, datasetImages } from './models/index.js';
 import { createSampler } from './sampler.js';
 
-/** From the request to stop until the process exits, whatever is left. */
-const drainDeadlineMs = 8000;
 const gaugePeriodMs = 500;
 
 function engineKind(text: string): EngineKind | 'auto' {
@@ -40,20 +25,9 @@ function engineKind(text: string): EngineKind | 'auto' {
 }
 
 async function main(): Promise<void> {
-  const config = loadProcessConfig(SamplerConfigSchema, process.env);
-  const clock = systemClock;
-  const name = `${config.name}-${randomHex(systemEntropy, 4)}`;
-  const logger = createLogger({ service: 'sampler', level: config.logLevel, fields: { sampler: name } });
-  const lifecycle = new Lifecycle({ clock, logger, deadlineMs: drainDeadlineMs, exit: (code) => process.exit(code) });
-  attachSignals(lifecycle);
-  process.on('disconnect', () => void lifecycle.stop('the supervisor is gone'));
-
-  const metrics = new Metrics({ service: 'sampler' });
-  const health = new Health();
+  const started = await startService('sampler', SamplerConfigSchema);
+  const { config, id: name, clock, logger, lifecycle, health, metrics, operationsUrl } = started;
   const { host, token, allowedHosts, allowedOrigins } = config;
-  lifecycle.onStop('event loop watch', watchEventLoop(health));
-  const operations = await startOperationsServer({ host, port: config.metricsPort, token, health, metrics, clock });
-  lifecycle.onStop('metrics listener', () => operations.close());
 
   const store = await openStore(config.storeUrl);
   const engine = await openEngine({ kind: engineKind(config.engine), workers: config.workers });
@@ -163,16 +137,7 @@ async function main(): Promise<void> {
     if (!lifecycle.stopping.aborted) observing = clock.setTimer(gaugePeriodMs, observe);
   };
   observe();
-  process.stdout.write(`${JSON.stringify({ listening: url, id: name, metrics: operations.url })}\n`);
+  announceReady(url, { id: name, metrics: operationsUrl });
 }
 
-main().catch((error: unknown) => {
-  const text =
-    error instanceof ThawError
-      ? `${error.code}: ${error.message} ${error.cure}`
-      : error instanceof Error
-        ? error.stack
-        : String(error);
-  process.stderr.write(`${text}\n`);
-  process.exit(1);
-});
+runService(main);

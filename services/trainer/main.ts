@@ -2,21 +2,8 @@
 import { LeasedShards, ShardCache, loadManifest, stepsPerEpoch, trainSchedule } from '@thaw/shared/data';
 import type { EngineKind } from '@thaw/shared/engine';
 import { networkWeightSpecs } from '@thaw/shared/model';
-import { checkpointSliceCount, deriveTimings, laneCount, ThawError } from '@thaw/shared/protocol';
-import {
-  attachSignals,
-  createLogger,
-  Health,
-  Lifecycle,
-  loadProcessConfig,
-  Metrics,
-  Progress,
-  randomHex,
-  startOperationsServer,
-  systemClock,
-  systemEntropy,
-  watchEventLoop,
-} from '@thaw/shared/runtime';
+import { checkpointSliceCount, deriveTimings, laneCount } from '@thaw/shared/protocol';
+import { announceReady, Progress, runService, startService } from '@thaw/shared/runtime';
 import { loadRun, openStore } from '@thaw/shared/storage';
 import { connectBulk, connectControl } from '@thaw/shared/transport';
 import { TrainerConfigSchema } from './config.js';
@@ -35,33 +22,15 @@ import { createLayout } from './reduce/index.js';
 const stepLimitMs = 10 * 60_000;
 
 async function main(): Promise<void> {
-  const config = loadProcessConfig(TrainerConfigSchema, process.env);
-  const clock = systemClock;
-  const id = `${config.name}-${randomHex(systemEntropy, 4)}`;
-  const logger = createLogger({ service: 'trainer', level: config.logLevel, fields: { trainer: id } });
-  const lifecycle = new Lifecycle({ clock, logger, deadlineMs: 8000, exit: (code) => process.exit(code) });
-  attachSignals(lifecycle);
-  process.on('disconnect', () => void lifecycle.stop('the supervisor is gone'));
+  const service = await startService('trainer', TrainerConfigSchema);
+  const { config, id, clock, logger, lifecycle, health, metrics, operationsUrl } = service;
 
   const store = await openStore(config.storeUrl);
   const { config: run, targetSteps } = await loadRun(store, config.run);
   const manifest = await loadManifest(store, run.data.dataset);
   const lanes = laneCount(run);
-  const metrics = new Metrics({ service: 'trainer' });
-  const health = new Health();
-  lifecycle.onStop('event loop watch', watchEventLoop(health));
   const progress = new Progress({ what: 'No step was applied', limitMs: stepLimitMs, nowMs: clock.nowMs() });
   health.register('steps', 'ready', progress.check);
-  const operations = await startOperationsServer({
-    host: config.host,
-    port: config.metricsPort,
-    token: config.token,
-    health,
-    metrics,
-    clock,
-  });
-  lifecycle.onStop('health listener', () => operations.close());
-
   const engine = await LaneEngine.open(run, config.engine as EngineKind | 'auto', config.workers);
   lifecycle.onStop('engine', () => engine.close());
   const fingerprint = await engine.fingerprint();
@@ -158,13 +127,7 @@ async function main(): Promise<void> {
       },
     }),
   );
-  process.stdout.write(
-    `${JSON.stringify({ listening: operations.url, id, engine: kind, fingerprint: fingerprint.sha256 })}\n`,
-  );
+  announceReady(operationsUrl, { id, engine: kind, fingerprint: fingerprint.sha256 });
 }
 
-main().catch((error: unknown) => {
-  const text = error instanceof ThawError ? `${error.code}: ${error.message} ${error.cure}` : (error as Error).stack;
-  process.stderr.write(`${text}\n`);
-  process.exit(1);
-});
+runService(main);

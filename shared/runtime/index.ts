@@ -35,3 +35,5 @@ export {
 } from './http-access.js';
 export type { AccessRules } from './http-access.js';
 export { loadProcessConfig } from './io/process-config.js';
+export { announceReady, runService, startService } from './io/service.js';
+export type { Service, ServiceSettings } from './io/service.js';

@@ -27,9 +27,7 @@ export async function promote(
   decision: Decision,
   options: AppendOptions = {},
 ): Promise<StoredRecord> {
-  const { run, step } = checkpoint;
-  const { manifestSha256 } = await readManifest(store, run, step);
-  return appendRecord(store, channel, { action: 'promote', run, step, manifestSha256, ...decision }, options);
+  return decide('promote', store, channel, checkpoint, decision, options);
 }
 
 /** Records that a checkpoint was not let in. The channel goes on serving what it served. */
@@ -40,9 +38,20 @@ export async function refuse(
   decision: Decision,
   options: AppendOptions = {},
 ): Promise<StoredRecord> {
-  const { run, step } = checkpoint;
+  return decide('refuse', store, channel, checkpoint, decision, options);
+}
+
+/** A record about a checkpoint, which must exist. */
+async function decide(
+  action: 'promote' | 'refuse',
+  store: ObjectStore,
+  channel: string,
+  { run, step }: { readonly run: string; readonly step: number },
+  decision: Decision,
+  options: AppendOptions,
+): Promise<StoredRecord> {
   const { manifestSha256 } = await readManifest(store, run, step);
-  return appendRecord(store, channel, { action: 'refuse', run, step, manifestSha256, ...decision }, options);
+  return appendRecord(store, channel, { action, run, step, manifestSha256, ...decision }, options);
 }
 
 /**
