@@ -25,13 +25,21 @@ export interface CurveWindow {
   readonly throughStep: number;
   readonly fp32: number[];
   readonly fixedPoint: number[];
+  readonly control?: number[];
+  readonly controlRms?: number;
   readonly spread: number;
   readonly difference: number;
+  readonly differenceRms: number;
+  readonly meanDifference: number;
 }
 export function openTraining(run: RunConfig, store: ObjectStore, options?: { workers?: number }): Promise<Training>;
 export function trainInFixedPoint(training: Training, steps: number): Promise<Trained>;
-export function trainInFp32(training: Training, steps: number): Promise<Trained>;
+export function trainInFp32(training: Training, steps: number, order?: { fromLastLane?: boolean }): Promise<Trained>;
 export function compareCurves(
-  curves: readonly { readonly fp32: readonly number[]; readonly fixedPoint: readonly number[] }[],
+  curves: readonly {
+    readonly fp32: readonly number[];
+    readonly fixedPoint: readonly number[];
+    readonly fp32FromLastLane?: readonly number[];
+  }[],
   windowSteps: number,
 ): CurveWindow[];

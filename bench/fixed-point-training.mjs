@@ -130,8 +130,12 @@ export async function trainInFixedPoint(training, steps) {
   return { losses, weights: arrays.weights };
 }
 
-/** Trains with the mean gradient of the lanes in fp32, added in lane order. */
-export async function trainInFp32(training, steps) {
+/**
+ * Trains with the mean gradient of the lanes in fp32, added in lane order, or from the last lane to the first: the same training but for the
+ * rounding of its sums.
+ * @param {{ fromLastLane?: boolean }} [order]
+ */
+export async function trainInFp32(training, steps, { fromLastLane = false } = {}) {
   const { run, lanes, layout } = training;
   const weights = training.initialWeights();
   const arrays = {
@@ -148,7 +152,8 @@ export async function trainInFp32(training, steps) {
       Array.from({ length: lanes }, (_, lane) => training.compute(step, lane, weights, version)),
     );
     const gradient = new Float32Array(layout.valueCount);
-    for (const result of results) for (let i = 0; i < gradient.length; i++) gradient[i] += result.gradient[i];
+    const inOrder = fromLastLane ? results.toReversed() : results;
+    for (const result of inOrder) for (let i = 0; i < gradient.length; i++) gradient[i] += result.gradient[i];
     for (let i = 0; i < gradient.length; i++) gradient[i] /= lanes;
     beta1Product *= run.optimizer.beta1;
     beta2Product *= run.optimizer.beta2;
@@ -160,8 +165,9 @@ export async function trainInFp32(training, steps) {
 
 /**
  * Loss curves as means over windows of steps, and whether the two ways differ by less than the seeds do.
- * @param curves one pair of curves a seed
- * @returns per window: the means, the spread of the fp32 curves over the seeds, the largest difference between the ways for one seed
+ * @param curves one pair of curves a seed, with the control (fp32 in another order of its sums) where there is one
+ * @returns per window: the means, the spread of the fp32 curves over the seeds, the largest difference between the ways for one seed, and
+ *   the root mean squares over the seeds of that difference and of the control's from fp32
  */
 export function compareCurves(curves, windowSteps) {
   const windows = [];
@@ -169,10 +175,23 @@ export function compareCurves(curves, windowSteps) {
   for (let from = 0; from + windowSteps <= length; from += windowSteps) {
     const of = (losses) => mean(losses.slice(from, from + windowSteps));
     const fp32 = curves.map((curve) => of(curve.fp32));
+    const differences = (ways) => ways.map((value, i) => value - fp32[i]);
+    const rootMeanSquare = (values) => Math.sqrt(mean(values.map((value) => value * value)));
     const fixedPoint = curves.map((curve) => of(curve.fixedPoint));
-    const spread = Math.max(...fp32) - Math.min(...fp32);
-    const difference = Math.max(...fp32.map((value, i) => Math.abs(value - fixedPoint[i])));
-    windows.push({ fromStep: from + 1, throughStep: from + windowSteps, fp32, fixedPoint, spread, difference });
+    const control = curves.every((curve) => curve.fp32FromLastLane !== undefined)
+      ? curves.map((curve) => of(curve.fp32FromLastLane))
+      : undefined;
+    windows.push({
+      fromStep: from + 1,
+      throughStep: from + windowSteps,
+      fp32,
+      fixedPoint,
+      ...(control && { control, controlRms: rootMeanSquare(differences(control)) }),
+      spread: Math.max(...fp32) - Math.min(...fp32),
+      difference: Math.max(...differences(fixedPoint).map(Math.abs)),
+      differenceRms: rootMeanSquare(differences(fixedPoint)),
+      meanDifference: mean(differences(fixedPoint)),
+    });
   }
   return windows;
 }

@@ -1,5 +1,6 @@
-// Does quantising gradients change training? The demonstration's run, three seeds, each with fp32 sums and in fixed point.
-// npm run bench -- fixed-point [--steps 300] [--seeds 3] [--window 50] [--workers 2] [--json]
+// Does quantising gradients change training? The demonstration's run, several seeds, each with fp32 sums, with fp32 sums in another order
+// (the control: what rounding alone does to a curve), and in fixed point.
+// npm run bench -- fixed-point [--steps 300] [--seeds 3] [--first-seed 1] [--window 50] [--workers 2] [--json]
 import { readFileSync } from 'node:fs';
 import { openMnist, packDataset } from '@thaw/shared/data';
 import { RunConfigSchema } from '@thaw/shared/protocol';
@@ -9,7 +10,7 @@ import { compareCurves, openTraining, trainInFixedPoint, trainInFp32 } from './f
 import { keep, machine, numberOption, wantsJson } from './results.mjs';
 
 const steps = numberOption('steps', 300);
-const seeds = Array.from({ length: numberOption('seeds', 3) }, (_, i) => i + 1);
+const seeds = Array.from({ length: numberOption('seeds', 3) }, (_, i) => i + numberOption('first-seed', 1));
 const windowSteps = numberOption('window', 50);
 const workers = numberOption('workers', 2);
 const before = machine();
@@ -38,24 +39,34 @@ for (const seed of seeds) {
   const training = await openTraining(RunConfigSchema.parse({ ...demo, seed }), store, { workers });
   const fp32 = await trainInFp32(training, steps);
   process.stderr.write(`seed ${seed}, fp32: loss ${fp32.losses.at(-1).toFixed(4)}\n`);
+  const fp32FromLastLane = await trainInFp32(training, steps, { fromLastLane: true });
+  process.stderr.write(`seed ${seed}, fp32 from the last lane: loss ${fp32FromLastLane.losses.at(-1).toFixed(4)}\n`);
   const fixedPoint = await trainInFixedPoint(training, steps);
   process.stderr.write(`seed ${seed}, fixed point: loss ${fixedPoint.losses.at(-1).toFixed(4)}\n`);
   await training.close();
-  let largest = 0;
-  fp32.weights.forEach((weight, i) => (largest = Math.max(largest, Math.abs(weight - fixedPoint.weights[i]))));
-  curves.push({ seed, fp32: fp32.losses, fixedPoint: fixedPoint.losses, largestWeightDifference: largest });
+  const farthest = (other) =>
+    fp32.weights.reduce((largest, weight, i) => Math.max(largest, Math.abs(weight - other.weights[i])), 0);
+  curves.push({
+    seed,
+    fp32: fp32.losses,
+    fp32FromLastLane: fp32FromLastLane.losses,
+    fixedPoint: fixedPoint.losses,
+    largestWeightDifference: farthest(fixedPoint),
+    largestWeightDifferenceOfControl: farthest(fp32FromLastLane),
+  });
   entry = keepSoFar();
 }
 const { windows, within } = entry;
 if (wantsJson()) console.log(JSON.stringify({ ...entry, curves: undefined }));
 else {
   console.table(
-    windows.map(({ fromStep, throughStep, fp32, fixedPoint, spread, difference }) => ({
+    windows.map(({ fromStep, throughStep, spread, difference, meanDifference, differenceRms, controlRms }) => ({
       steps: `${fromStep}-${throughStep}`,
-      fp32: fp32.map((value) => value.toFixed(5)).join(' '),
-      'fixed point': fixedPoint.map((value) => value.toFixed(5)).join(' '),
       'spread of seeds': spread.toFixed(6),
       'largest difference': difference.toFixed(6),
+      'mean difference': meanDifference.toFixed(6),
+      'rms difference': differenceRms.toFixed(6),
+      'rms of the control': controlRms.toFixed(6),
     })),
   );
   console.log(within ? 'Within the spread of the seeds in every window.' : 'NOT within the spread of the seeds.');
