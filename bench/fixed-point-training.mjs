@@ -43,7 +43,7 @@ export async function openTraining(run, store, { workers = 1 } = {}) {
       const views = Object.fromEntries(
         layout.tensors.map(({ name, offset, size: count }) => [name, weights.subarray(offset, offset + count)]),
       );
-      const inputs = { ...trainingInputs(run, degradation, step, lane, cut), ...tables };
+      const inputs = { ...trainingInputs(run, degradation, step, lane, { images: cut }), ...tables };
       const outputs = await program.run({ weights: views, inputs, weightsVersion });
       const gradient = new Float32Array(layout.valueCount);
       for (const { name, offset } of layout.tensors) gradient.set(outputs[`grad/${name}`], offset);

@@ -142,7 +142,7 @@ withDir(
   )
   .option(
     '--noise <deviation>',
-    'generate from a prior: noise that breaks the symmetry of the start; 0.002 unless given',
+    'deviation of noise added to the start; generate: 0.002 for blur unless given; sample: taken off the result again',
     Number,
   )
   .option('--count <n>', 'images', wholeNumber(1), 4)
@@ -150,7 +150,7 @@ withDir(
   .option('--out <folder>', 'folder for the PNG files', 'out')
   .option('--channel <name>', 'channel whose checkpoint is used; the samplers’ own unless given')
   .option('--checkpoint <step>', 'checkpoint instead of a channel', wholeNumber(0))
-  .option('--sampler <algorithm>', 'algorithm2, algorithm1, direct, or ddim (noise)')
+  .option('--sampler <algorithm>', 'algorithm2, algorithm1, direct, ddim (noise, animorphosis), or step')
   .action((options) =>
     attempt(options, async () => {
       const { count, seed, out, channel, sampler, checkpoint, mode, noise } = options;
@@ -179,7 +179,7 @@ withDir(
   .option('--out <file>', 'PNG file to write', 'restored.png')
   .option('--channel <name>', 'channel whose checkpoint is used')
   .option('--checkpoint <step>', 'checkpoint instead of a channel', wholeNumber(0))
-  .option('--sampler <algorithm>', 'algorithm2, algorithm1, direct, or ddim (noise)')
+  .option('--sampler <algorithm>', 'algorithm2, algorithm1, direct, ddim (noise, animorphosis), or step')
   .option('--severity <s>', 'how far degraded the image is, 1..T; T unless given', wholeNumber(1))
   .option('--degrade', 'the image is clean: degrade it to the severity first')
   .action((image, options) =>
@@ -371,24 +371,36 @@ withStore(
   );
 
 withStore(
-  command(program, 'fit-prior', 'Fit the colours that generation by blur starts from, and store them with the run.', [
-    'thaw fit-prior --run celeba-blur-generation',
-    'thaw fit-prior --run celeba-blur-generation --clusters 10 --seed 3',
-  ]),
+  command(
+    program,
+    'fit-prior',
+    'Fit what generation by blur or super-resolution starts from, and store it with the run.',
+    [
+      'thaw fit-prior --run celeba-blur-generation',
+      'thaw fit-prior --run celeba-super-resolution-generation --clusters 10',
+      'thaw fit-prior --run celeba-blur --edge 4 --severity 150',
+    ],
+  ),
 )
   .requiredOption('--run <name>', 'run')
   .option('--clusters <n>', 'components of the Gaussian mixture', wholeNumber(1), 1)
   .option('--seed <n>', 'of the start of the fit', wholeNumber(0), 0)
+  .option(
+    '--edge <pixels>',
+    'edge to which images are shrunk; 1 for blurs that end in one colour, what is left for super-resolution, unless given',
+    wholeNumber(1),
+  )
+  .option('--severity <s>', 'severity to which images are degraded first; the last unless given', wholeNumber(1))
   .action((options) =>
     attempt(options, async () => {
       const { fitPrior } = await import('./commands/fit-prior.js');
-      const { run, clusters, seed } = options;
-      const prior = await fitPrior({ storeUrl: storeOf(options), run, clusters, seed });
+      const { run, clusters, seed, edge, severity } = options;
+      const prior = await fitPrior({ storeUrl: storeOf(options), run, clusters, seed, edge, severity });
       printResult(
         prior,
         options.json,
         () =>
-          `The prior of ${prior.run}: ${clusters} component(s) on ${prior.images} images, mean log-likelihood ${prior.logLikelihood.toFixed(3)}.`,
+          `The prior of ${prior.run}: ${clusters} component(s) on ${prior.images} images of ${prior.edge} x ${prior.edge} pixels, mean log-likelihood ${prior.logLikelihood.toFixed(3)}.`,
       );
     }),
   );

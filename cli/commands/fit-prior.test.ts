@@ -47,6 +47,14 @@ beforeAll(async () => {
   await createRun(store, run);
   await createRun(store, { ...run, name: 'plain', degradation: { ...run.degradation, discrete: false } as never });
   await createRun(store, { ...run, name: 'hot', degradation: { family: 'noise', steps: 3 } });
+  const halving = { family: 'super-resolution', steps: 2, routine: 'Incremental_factor_2' } as const;
+  await createRun(store, { ...run, name: 'small', degradation: halving });
+  await createRun(store, {
+    ...run,
+    name: 'sixteen',
+    data: { ...run.data, size: 12 },
+    degradation: { ...halving, steps: 1 },
+  });
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -59,15 +67,34 @@ it('fits the colours of the images as the network sees them, and stores the mixt
   });
   expect(prior.mixture.weights[0]).toBeCloseTo(0.5, 6);
   expect(prior.images).toBe(40);
+  expect(prior).toMatchObject({ edge: 1, severity: 3 });
   const stored = (await (await openStore(storeUrl)).get(priorKey('colours')))!;
   expect(PriorSchema.parse(JSON.parse(new TextDecoder().decode(stored.bytes)))).toEqual(prior);
   expect(await fitPrior({ storeUrl, run: 'colours', clusters: 2, seed: 4 })).toEqual(prior);
 });
 
-it('names what it cannot be fitted for', async () => {
-  const attempt = (name: string, clusters = 1) => fitPrior({ storeUrl, run: name, clusters, seed: 0 });
-  await expect(attempt('plain')).rejects.toThrow('"blur" without "discrete"');
+it('fits images of a few pixels too, degraded to a severity', async () => {
+  const prior = await fitPrior({ storeUrl, run: 'small', clusters: 2, seed: 4 });
+  expect(prior).toMatchObject({ edge: 2, severity: 2 });
+  expect(prior.mixture.means.map((mean) => mean.length)).toEqual([12, 12]);
+  // Flat images stay flat: all four pixels of a mean are the colour.
+  const [dark] = [...prior.mixture.means].sort((a, b) => a[0]! - b[0]!);
+  dark!.forEach((value, k) => expect(value).toBeCloseTo(((52 + (k % 3)) / 255) * 2 - 1, 5));
+  const early = await fitPrior({ storeUrl, run: 'plain', clusters: 1, seed: 0, edge: 4, severity: 2 });
+  expect(early).toMatchObject({ edge: 4, severity: 2 });
+  expect(early.mixture.covariances[0]).toHaveLength(48);
+});
+
+it('names what it cannot be fitted for, before a picture is read', async () => {
+  const attempt = (name: string, options: object = {}) =>
+    fitPrior({ storeUrl, run: name, seed: 0, clusters: 1, ...options });
+  await expect(attempt('plain')).rejects.toThrow(
+    'edge: the degradation "blur" of run plain does not end in one colour',
+  );
   await expect(attempt('hot')).rejects.toThrow('needs no prior');
-  await expect(attempt('colours', 41)).rejects.toThrow('clusters: 41 cannot be fitted to 40 images');
+  await expect(attempt('colours', { clusters: 41 })).rejects.toThrow('clusters: 41 cannot be fitted to 40 images');
+  await expect(attempt('sixteen', { clusters: 4 })).rejects.toThrow('there may be 40000');
+  await expect(attempt('plain', { edge: 9 })).rejects.toThrow('edge: 9 is not an integer in 1..8');
+  await expect(attempt('plain', { edge: 2, severity: 4 })).rejects.toThrow('severity: 4 is not an integer in 1..3');
   await expect(attempt('absent')).rejects.toMatchObject({ code: 'THAW_RUN_NOT_FOUND' });
 });

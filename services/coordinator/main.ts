@@ -1,21 +1,12 @@
 /** The coordinator process: leads the run, or stands by; serves the page and the API. */
 import { fileURLToPath } from 'node:url';
-import {
-  leasesFor,
-  loadManifest,
-  stepsPerEpoch,
-  trainSchedule,
-  type DatasetManifest,
-  type SampleOrder,
-} from '@thaw/shared/data';
+import { leaseHorizon, leaseWindow, loadRunSets, stepsPerEpoch, trainSchedule } from '@thaw/shared/data';
 import {
   ChannelMovedSchema,
   checkpointSliceCount,
   deriveTimings,
   encodeMessage,
-  laneCount,
   samplerSubjects,
-  type RunConfig,
 } from '@thaw/shared/protocol';
 import { announceReady, runService, startService } from '@thaw/shared/runtime';
 import {
@@ -41,34 +32,12 @@ import { samplerPlayground } from './io/playground.js';
 import { Promotion } from './io/promotion.js';
 import { Retention } from './io/retention.js';
 import { CoordinatorShell } from './io/shell.js';
-import { Coordinator, type CoordinatorEffect, type CoordinatorOptions } from './lead/index.js';
+import { Coordinator, type CoordinatorEffect } from './lead/index.js';
 import { RunView } from './views/run-view.js';
 import type { StepPoint } from './views/status.js';
 
 const refreshMs = 1000;
 const broadcastMs = 250;
-
-/** Leases from a step to the end of the following epoch. */
-function leaseWindow(
-  manifest: DatasetManifest,
-  order: SampleOrder,
-): Pick<CoordinatorOptions, 'leasesFor' | 'leaseHorizon'> {
-  const epochSteps = stepsPerEpoch(trainSchedule(manifest, order));
-  const leaseHorizon = (step: number): number => (Math.floor(step / epochSteps) + 2) * epochSteps;
-  return {
-    leaseHorizon,
-    leasesFor: (lanes, fromStep, generation) => ({
-      throughStep: leaseHorizon(fromStep),
-      leases: leasesFor({ manifest, order, lanes, fromStep, generation }),
-    }),
-  };
-}
-
-const orderOf = (run: RunConfig): SampleOrder => ({
-  seed: run.seed,
-  laneCount: laneCount(run),
-  microBatch: run.batch.micro,
-});
 
 async function main(): Promise<void> {
   const service = await startService('coordinator', CoordinatorConfigSchema);
@@ -78,8 +47,9 @@ async function main(): Promise<void> {
   const stored = await loadRun(store, config.run);
   const { config: run, targetSteps } = stored;
   await checkStoreFitness(store, id);
-  const manifest = await loadManifest(store, run.data.dataset);
-  const order = orderOf(run);
+  const { own, partners } = await loadRunSets(store, run);
+  const { manifest, order } = own;
+  const readSets = partners === undefined ? [own] : [own, partners];
   const newest = await newestCheckpoint(store, run.name, (problem, step) =>
     logger.error('A checkpoint cannot be read', { step, problem: problem.message }),
   );
@@ -200,7 +170,8 @@ async function main(): Promise<void> {
     sliceCount: checkpointSliceCount(run),
     committedStep,
     timings: deriveTimings(config.heartbeatMs),
-    ...leaseWindow(manifest, order),
+    leasesFor: (lanes, fromStep, generation) => leaseWindow(readSets, lanes, fromStep, generation),
+    leaseHorizon: (step) => leaseHorizon(readSets, step),
   });
   const shell = new CoordinatorShell({
     run: run.name,

@@ -1,5 +1,5 @@
 /** What the sampler needs from the rest of the world. Adapters are in `io/`; tests bring their own. */
-import type { GenerationStart, Mixture, SamplingAlgorithm } from '@thaw/shared/diffusion';
+import type { GenerationStart, SamplingAlgorithm } from '@thaw/shared/diffusion';
 import type {
   EvaluateRequest,
   EvaluateResult,
@@ -8,6 +8,7 @@ import type {
   ModelVersion,
   PlayAnswer,
   PlayRequest,
+  Prior,
   RowAnswer,
   RowOffer,
   SamplerEvent,
@@ -69,8 +70,8 @@ export interface RestorationModel {
   readonly checkSampler?: (sampler: SamplingAlgorithm) => void;
   /** How generation starts; absent: not at all. @throws ThawError THAW_SAMPLING_INVALID for degradations that show the image to the end */
   readonly generationStart?: () => GenerationStart;
-  /** Draws what the degradation needs for one row. */
-  drawContext(seed: number, row: number): RowContext;
+  /** Draws what the degradation needs for one row; a picture to mix with is read from its data set. */
+  drawContext(seed: number, row: number): RowContext | Promise<RowContext>;
   /** One network call with every row at its own severity. At most as many rows as the largest batch size. */
   step(rows: readonly StepRow[]): Promise<StepOutput[]>;
   /** D for every row; the number of rows is not limited. */
@@ -89,7 +90,7 @@ export interface ModelSource {
    */
   load(version: ModelVersion): Promise<RestorationModel>;
   /** The prior of a run that was fitted. */
-  priorOf?(run: string): Promise<Mixture | undefined>;
+  priorOf?(run: string): Promise<Pick<Prior, 'mixture' | 'edge' | 'severity'> | undefined>;
   /** Versions in memory. */
   loaded(): readonly ModelVersion[];
 }

@@ -1,5 +1,5 @@
 /** The trainer process: configuration from the environment, then the machine in its shell until it has left the run. */
-import { LeasedShards, ShardCache, loadManifest, stepsPerEpoch, trainSchedule } from '@thaw/shared/data';
+import { LeasedShards, ShardCache, loadRunSets, stepsPerEpoch, trainSchedule, type ReadSet } from '@thaw/shared/data';
 import type { EngineKind } from '@thaw/shared/engine';
 import { networkWeightSpecs } from '@thaw/shared/model';
 import { checkpointSliceCount, deriveTimings, laneCount } from '@thaw/shared/protocol';
@@ -27,7 +27,7 @@ async function main(): Promise<void> {
 
   const store = await openStore(config.storeUrl);
   const { config: run, targetSteps } = await loadRun(store, config.run);
-  const manifest = await loadManifest(store, run.data.dataset);
+  const { own, partners } = await loadRunSets(store, run);
   const lanes = laneCount(run);
   const progress = new Progress({ what: 'No step was applied', limitMs: stepLimitMs, nowMs: clock.nowMs() });
   health.register('steps', 'ready', progress.check);
@@ -44,7 +44,7 @@ async function main(): Promise<void> {
   });
 
   const layout = createLayout(engine.weights, lanes);
-  const schedule = trainSchedule(manifest, { seed: run.seed, laneCount: lanes, microBatch: run.batch.micro });
+  const schedule = trainSchedule(own.manifest, own.order);
   const state: StateLayout = {
     layout,
     weights: engine.weights,
@@ -61,17 +61,10 @@ async function main(): Promise<void> {
     await Promise.all([bulk.close(), control.close()]);
   });
 
-  const source = new LaneSource(
-    new LeasedShards({
-      store,
-      manifest,
-      seed: run.seed,
-      microBatch: run.batch.micro,
-      cache: await ShardCache.open({ folder: config.cacheDir, maxBytes: config.cacheBytes }),
-      logger,
-    }),
-    run,
-  );
+  const cache = await ShardCache.open({ folder: config.cacheDir, maxBytes: config.cacheBytes });
+  const shardsOf = ({ manifest, order: { seed, microBatch, of } }: ReadSet): LeasedShards =>
+    new LeasedShards({ store, manifest, seed, of, microBatch, cache, logger });
+  const source = new LaneSource(shardsOf(own), run, partners && shardsOf(partners));
   lifecycle.onStop('leased shards', () => source.close());
   let left: (code: number) => void = () => {};
   const ended = new Promise<number>((resolve) => (left = resolve));

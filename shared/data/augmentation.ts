@@ -1,7 +1,9 @@
-/** From stored uint8 images to what the network is trained on: crop, flip, range. Pure; every draw is keyed. */
+/** From stored uint8 images to what the network is trained on: crop, flip, colours, range. Pure; every draw is keyed. */
 import { ThawError } from '@thaw/shared/protocol';
 import { RandomStream } from '@thaw/shared/runtime';
+import type { DrawPurpose } from '@thaw/shared/runtime';
 import { halfToEven } from './preparation.js';
+import { randomAug } from './random-aug.js';
 import type { ImageShape } from './manifest.js';
 
 /** 8-bit value -> value in [-1, 1], in float32 as the official loaders: v / 255, times 2, minus 1. */
@@ -39,15 +41,44 @@ export interface AugmentRequest {
   /** Edge of the square that is cut, at most H and W. */
   readonly size: number;
   readonly flip: boolean;
+  /** Run file `data.augment`; random-crop unless given. */
+  readonly method?: 'random-crop' | 'centre-crop' | 'random-aug' | undefined;
+  /** Which draws are used; `augment` unless given. */
+  readonly purpose?: Extract<DrawPurpose, 'augment' | 'partner-augment'>;
   readonly seed: number;
   readonly step: number;
   readonly lane: number;
 }
 
-/** Training batch: random crop and, if asked for, flip, keyed by (seed, step, lane, row). Uint8 [n, size, size, C], a new array. */
+/** Training batch: cut and, if asked for, mirrored at random, keyed by (seed, step, lane, row). Uint8 [n, size, size, C], a new array. */
 export function augmentBytes(request: AugmentRequest): Uint8Array {
-  const { seed, step, lane, shape, size, flip } = request;
-  return cutBatch(request, (row) => drawAugment(new RandomStream(seed, 'augment', step, lane, row), shape, size, flip));
+  const { seed, step, lane, shape, size, flip, method = 'random-crop', purpose = 'augment' } = request;
+  const stream = (row: number): RandomStream => new RandomStream(seed, purpose, step, lane, row);
+  if (method === 'random-aug') return randomAugBatch(request, stream);
+  const centre = { top: halfToEven(shape[0] - size), left: halfToEven(shape[1] - size) };
+  return cutBatch(request, (row) => {
+    const draw = drawAugment(stream(row), shape, size, flip);
+    return method === 'centre-crop' ? { ...draw, ...centre } : draw;
+  });
+}
+
+function randomAugBatch({ images, shape, size }: BatchRequest, stream: (row: number) => RandomStream): Uint8Array {
+  const [height, width, channels] = shape;
+  const stride = height * width * channels;
+  const rows = rowsOf(images, shape);
+  const out = new Uint8Array(rows * size * size * channels);
+  for (let row = 0; row < rows; row++) {
+    const image = { width, height, channels, pixels: images.subarray(row * stride, (row + 1) * stride) };
+    out.set(randomAug(image, size, stream(row)).pixels, row * size * size * channels);
+  }
+  return out;
+}
+
+function rowsOf(images: Uint8Array, [height, width, channels]: ImageShape): number {
+  const rows = images.length / (height * width * channels);
+  if (!Number.isInteger(rows))
+    throw new RangeError(`${images.length} bytes are not a whole number of ${height} x ${width} x ${channels} images.`);
+  return rows;
 }
 
 /** {@link augmentBytes} as float32 in [-1, 1]. */
@@ -74,9 +105,7 @@ export function cutBatch({ images, shape, size }: BatchRequest, drawOf: (row: nu
       'THAW_DATA_INVALID',
       `The stored images are ${height} x ${width}; crops of ${size} x ${size} cannot be cut from them.`,
     );
-  if (images.length % stride !== 0)
-    throw new RangeError(`${images.length} bytes are not a whole number of ${height} x ${width} x ${channels} images.`);
-  const rows = images.length / stride;
+  const rows = rowsOf(images, shape);
   const out = new Uint8Array(rows * size * size * channels);
   let to = 0;
   for (let row = 0; row < rows; row++) {

@@ -15,8 +15,9 @@ export {
 export type { DatasetManifest, ImageShape, Preprocessing, Quarantined, Shard, Split, SplitName } from './manifest.js';
 export { epochOfStep, planEpoch, readsOf, sampleOrder, stepsPerEpoch } from './lanes.js';
 export type { EpochPlan, LaneSchedule, Segment } from './lanes.js';
-export { leasesFor, trainSchedule } from './leases.js';
-export type { SampleOrder } from './leases.js';
+export { leaseHorizon, leasesFor, leaseWindow, trainSchedule } from './leases.js';
+export type { ReadSet, SampleOrder } from './leases.js';
+export { checkImagesFit, loadRunSets } from './run-sets.js';
 export { LeaseBook } from './lease-book.js';
 export type { LeasedReads } from './lease-book.js';
 export { augment, augmentBytes, centreBatch, centreBytes, cutBatch, drawAugment, toSigned } from './augmentation.js';

@@ -12,6 +12,8 @@ import { permutation, RandomStream } from '@thaw/shared/runtime';
 export interface LaneSchedule {
   /** The run's seed. */
   readonly seed: number;
+  /** Pictures that images are mixed with are ordered by draws of their own. */
+  readonly of?: 'partners' | undefined;
   /** Samples of each shard of the train split, in the manifest's order. */
   readonly shardCounts: readonly number[];
   /** M, lanes of a step. */
@@ -67,14 +69,15 @@ export function epochOfStep(schedule: LaneSchedule, step: number): { epoch: numb
 
 /** What every lane reads in an epoch. Costs time proportional to shards + lanes, not samples. */
 export function planEpoch(schedule: LaneSchedule & { readonly epoch: number }): EpochPlan {
-  const { seed, epoch, shardCounts, laneCount, microBatch } = schedule;
+  const { seed, of, epoch, shardCounts, laneCount, microBatch } = schedule;
+  const purpose = of === 'partners' ? 'partner-shard-order' : 'shard-order';
   const steps = stepsPerEpoch(schedule);
   const laneLength = steps * microBatch;
   const lanes: Segment[][] = Array.from({ length: laneCount }, () => []);
   let lane = 0;
   let room = laneLength;
   let position = 0;
-  for (const shard of permutation(shardCounts.length, new RandomStream(seed, 'shard-order', epoch))) {
+  for (const shard of permutation(shardCounts.length, new RandomStream(seed, purpose, epoch))) {
     const size = shardCounts[shard]!;
     for (let offset = 0; offset < size && lane < laneCount;) {
       const count = Math.min(size - offset, room);
@@ -115,6 +118,13 @@ export function readsOf(plan: EpochPlan, microBatch: number, lane: number, stepI
 }
 
 /** Order of a shard in an epoch: position in the permuted order -> row of the shard's `images` tensor. */
-export function sampleOrder(seed: number, epoch: number, shard: number, count: number): Uint32Array {
-  return permutation(count, new RandomStream(seed, 'sample-order', epoch, shard));
+export function sampleOrder(
+  seed: number,
+  epoch: number,
+  shard: number,
+  count: number,
+  of?: LaneSchedule['of'],
+): Uint32Array {
+  const purpose = of === 'partners' ? 'partner-sample-order' : 'sample-order';
+  return permutation(count, new RandomStream(seed, purpose, epoch, shard));
 }

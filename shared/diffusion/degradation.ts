@@ -39,8 +39,15 @@ export interface Degradation {
   readonly tables: Readonly<Record<string, Table>>;
   /** The random choices made once per image and shared by degradation and sampler; shapes without the batch axis. */
   readonly contextSpecs: Readonly<Record<string, TensorSpec>>;
-  /** Draws the context of one image. */
-  drawContext(stream: RandomStream): Record<string, Float32Array>;
+  /** The data set of the second images, for a degradation that mixes in pictures; its context needs one. */
+  readonly partners?: string;
+  /** Images in a row that get the context of the first of them; 1 unless given. */
+  readonly sharedBy?: number;
+  /**
+   * Draws the context of one image.
+   * @param partner a picture of {@link partners}, [H, W, C] in [-1, 1]; needed where there are partners, ignored elsewhere
+   */
+  drawContext(stream: RandomStream, partner?: Float32Array): Record<string, Float32Array>;
   /**
    * D(x0, s).
    * @param x0 [B, H, W, C] in [-1, 1]
@@ -72,6 +79,11 @@ export interface Degradation {
 /** Truncation (not rounding) to 8 bits of values in [-1, 1]. */
 export const truncateTo8Bits = (x: Tensor4D): Tensor4D =>
   tf.sub(tf.mul(tf.div(tf.floor(tf.relu(tf.mul(tf.mul(tf.add(x, 1), 0.5), 255))), 255), 2), 1);
+
+/** The image whose context the image at `position` gets ({@link Degradation.sharedBy}). */
+export function contextPosition({ sharedBy = 1 }: Pick<Degradation, 'sharedBy'>, position: number): number {
+  return position - (position % sharedBy);
+}
 
 /** A named tensor, or an error that names it (a bug in the caller). */
 export function required<T extends Tensor>(tensors: Tensors, name: string): T {

@@ -1,8 +1,8 @@
 /** Cold Diffusion: degradations, training loss, programs for the engine, samplers and metrics. */
 export type { Degradation, DegradationDescription, ImageGeometry, Table, Tensors } from './degradation.js';
-export { truncateTo8Bits } from './degradation.js';
+export { contextPosition, truncateTo8Bits } from './degradation.js';
 export { createDegradation, degradationFamilies } from './registry.js';
-export type { LossInputs, Restoration } from './loss.js';
+export type { LossInputs, Restoration, TrainRoutine } from './loss.js';
 export { reconstructionLoss, restorationLoss, stepIndex, trainingLoss } from './loss.js';
 export {
   algorithm2Program,
@@ -15,10 +15,12 @@ export {
   tableInputs,
   trainingProgram,
 } from './programs.js';
+export type { TrainingImages } from './draws.js';
 export { trainingInputs } from './draws.js';
 export { drawFromMixture, fitMixture } from './prior/mixture.js';
 export type { FittedMixture, Mixture } from './prior/mixture.js';
-export { drawStart, generationStart, publishedStartNoise } from './prior/start.js';
+export { shrink, shrinkingRows } from './prior/shrunk.js';
+export { drawFromPrior, drawStartNoise, generationStart, publishedStartNoise, usualPriorEdge } from './prior/start.js';
 export type { GenerationStart } from './prior/start.js';
 export { pixelsToUnit, unitToPixels } from './pixels.js';
 export type { SamplingAlgorithm, SamplingPlan, SamplingStep, SamplingUpdate } from './samplers/plan.js';

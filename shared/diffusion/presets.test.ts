@@ -1,10 +1,10 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { parse } from 'yaml';
 import { describe, expect, it } from 'vitest';
-import { RunConfigSchema, laneCount } from '../protocol/index.js';
+import { RunConfigSchema, blurPadding, laneCount } from '../protocol/index.js';
 import { networkWeightSpecs, parameterCount } from '../model/index.js';
 import { degradationOf } from './programs.js';
-import { blurPadding, blurStep } from './families/blur.js';
+import { blurStep } from './families/blur.js';
 
 const folder = new URL('../../examples/', import.meta.url);
 const files = readdirSync(folder).filter((name) => name.endsWith('.yaml'));
@@ -18,7 +18,9 @@ describe('example run files', () => {
         ...['blur', 'mask', 'super-resolution'].map((task) => `mnist-${task}`),
         ...['blur', 'mask', 'super-resolution', 'decolorization', 'snow'].map((task) => `cifar10-${task}`),
         ...['blur', 'mask', 'super-resolution', 'decolorization', 'snow'].map((task) => `celeba-${task}`),
-        ...['blur-generation', 'colour-mask', 'hot'].map((task) => `celeba-${task}`),
+        ...['blur-generation', 'super-resolution-generation', 'colour-mask', 'hot', 'animorphosis'].map(
+          (task) => `celeba-${task}`,
+        ),
         ...['blur-generation', 'hot'].map((task) => `afhq-${task}`),
       ].sort(),
     );
@@ -60,12 +62,43 @@ describe('example run files', () => {
     ['celeba-super-resolution.yaml', { steps: 4, routine: 'Incremental_factor_2' }],
     ['cifar10-decolorization.yaml', { steps: 20, routine: 'Linear', totalRemove: true }],
     ['celeba-decolorization.yaml', { steps: 20, routine: 'Linear', totalRemove: true }],
-    ['cifar10-snow.yaml', { steps: 200, level: 3, randomSnow: true, fixBrightness: true, singleSnow: false }],
-    ['celeba-snow.yaml', { steps: 200, level: 4, randomSnow: true, fixBrightness: true, singleSnow: false }],
+    ['celeba-super-resolution-generation.yaml', { steps: 6, routine: 'Incremental_factor_2' }],
+    ['celeba-animorphosis.yaml', { family: 'animorphosis', steps: 200, partners: 'afhq' }],
+    ['cifar10-snow.yaml', { steps: 200, level: 3, fixBrightness: true, singleSnow: false, patternImages: 32 }],
+    ['celeba-snow.yaml', { steps: 200, level: 4, fixBrightness: true, singleSnow: false, patternImages: 16 }],
     ['celeba-hot.yaml', { family: 'noise', steps: 200 }],
     ['celeba-colour-mask.yaml', { steps: 750, kernelStd: 0.05, initialMask: 1, reverse: true }],
   ])('%s has the published degradation', (file, degradation) => {
     expect(read(file).degradation).toMatchObject(degradation);
+  });
+
+  it.each([
+    ['mnist-blur', 'random-crop', true],
+    ['mnist-mask', 'random-crop', false],
+    ['mnist-super-resolution', 'centre-crop', false],
+    ['cifar10-blur', 'random-crop', true],
+    ['cifar10-mask', 'random-crop', true],
+    ['cifar10-super-resolution', 'random-crop', true],
+    ['cifar10-decolorization', 'random-crop', false],
+    ['celeba-decolorization', 'centre-crop', false],
+    ['celeba-snow', 'centre-crop', false],
+    ['celeba-animorphosis', 'random-crop', true],
+  ])('%s has the published loader', (name, augment, flip) => {
+    const { data } = read(`${name}.yaml`);
+    expect([data.augment ?? 'random-crop', data.flip]).toEqual([augment, flip]);
+  });
+
+  it('all published trainings share loss, optimizer and average', () => {
+    for (const file of files.filter((name) => name !== 'mnist-demo.yaml')) {
+      const { loss, trainRoutine, optimizer, ema, batch, steps, network } = read(file);
+      expect({ loss, trainRoutine }).toEqual({ loss: 'l1', trainRoutine: 'Final' });
+      expect(optimizer).toEqual({ learningRate: 2e-5, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, warmupSteps: 0 });
+      expect(ema).toEqual({ decay: 0.995, every: 10, startStep: 2000 });
+      // Two accumulated batches of 32; 100 for masks on CelebA, 16 for snow on CelebA.
+      expect(batch.global).toBe(file === 'celeba-mask.yaml' ? 200 : file === 'celeba-snow.yaml' ? 32 : 64);
+      expect(steps).toBe(file === 'celeba-mask.yaml' ? 350_000 : 700_000);
+      expect(network.mults).toEqual(network.kind === 'ddpm-unet' ? [1, 2, 2, 2] : [1, 2, 4, 8]);
+    }
   });
 
   it('the demonstration is the known one: 8 steps of sigma 1 with 11 taps, wrapped', () => {

@@ -64,7 +64,7 @@ describe.each(degradations)('programs of %s', (_, config, channels = 1) => {
 
   it('name what they are fed', () => {
     const images = new Uint8Array(2 * 16 * 16 * channels).fill(200);
-    const fed = { ...trainingInputs(run, degradation, 0, 0, images), ...tableInputs(degradation) };
+    const fed = { ...trainingInputs(run, degradation, 0, 0, { images }), ...tableInputs(degradation) };
     const { inputs } = trainingProgram(run, 2, degradation);
     expect(Object.keys(fed).sort()).toEqual(Object.keys(inputs).sort());
     for (const [name, spec] of Object.entries(inputs)) {
@@ -80,7 +80,7 @@ describe('trainingInputs', () => {
   const images = Uint8Array.from({ length: 2 * 16 * 16 }, (_, i) => i % 251);
 
   it('is a pure function of seed, step and lane', () => {
-    const draw = (step: number, lane: number) => trainingInputs(run, degradation, step, lane, images);
+    const draw = (step: number, lane: number) => trainingInputs(run, degradation, step, lane, { images });
     expect(draw(3, 1)).toEqual(draw(3, 1));
     expect(draw(3, 1)).not.toEqual(draw(4, 1));
     expect(draw(3, 1)).not.toEqual(draw(3, 2));
@@ -89,7 +89,7 @@ describe('trainingInputs', () => {
   it('draws every severity of 1..T and leaves the images as they are', () => {
     const seen = new Set<number>();
     for (let step = 0; step < 60; step++) {
-      const { severity, x0 } = trainingInputs(run, degradation, step, 0, images);
+      const { severity, x0 } = trainingInputs(run, degradation, step, 0, { images });
       for (const s of severity as Int32Array) seen.add(s);
       expect(x0).toEqual(pixelsToUnit(images));
     }

@@ -1,6 +1,6 @@
 /**
  * The programs that an engine compiles for a run. Tables and contexts are inputs named
- * `table/<name>` and `context/<name>`, dropout masks of training `dropout/<block>`.
+ * `table/<name>` and `context/<name>`, in training also dropout masks `dropout/<block>` and draws of the routine `target/<name>`.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { ProgramDefinition, TensorSpec } from '../engine/index.js';
@@ -8,13 +8,14 @@ import { dropoutShapes, network, networkWeightSpecs } from '../model/index.js';
 import type { RunConfig } from '../protocol/index.js';
 import type { Degradation, Tensors } from './degradation.js';
 import { createDegradation } from './registry.js';
-import { trainingLoss } from './loss.js';
+import { targetShapes, trainingLoss } from './loss.js';
 
 type Specs = Readonly<Record<string, TensorSpec>>;
 
 const tablePrefix = 'table/';
 const contextPrefix = 'context/';
 const dropoutPrefix = 'dropout/';
+const targetPrefix = 'target/';
 
 const imagesSpec = (run: RunConfig, batch: number): TensorSpec => ({
   shape: [batch, run.data.size, run.data.size, run.data.channels],
@@ -44,11 +45,11 @@ function degradationInputs(degradation: Degradation, batch: number): Specs {
   return inputs;
 }
 
-/** One mask per row for every block of the network that drops values. */
-const dropoutInputSpecs = (run: RunConfig, batch: number): Specs =>
+/** One tensor per row for each name. */
+const rowSpecs = (prefix: string, shapes: Readonly<Record<string, readonly number[]>>, batch: number): Specs =>
   Object.fromEntries(
-    Object.entries(dropoutShapes(run.network, run.data.size)).map(([name, shape]) => [
-      dropoutPrefix + name,
+    Object.entries(shapes).map(([name, shape]) => [
+      prefix + name,
       { shape: [batch, ...shape], dtype: 'float32' } satisfies TensorSpec,
     ]),
   );
@@ -63,7 +64,8 @@ const contextOf = (inputs: Tensors): Tensors => withPrefix(inputs, contextPrefix
 
 /**
  * Loss and gradients of one micro-batch.
- * Inputs `x0` [B, H, W, C] float32 in [-1, 1], `severity` [B] int32 in 1..T, tables, contexts, dropout. Outputs `loss`, `grad/<weight>`.
+ * Inputs `x0` [B, H, W, C] float32 in [-1, 1], `severity` [B] int32 in 1..T, tables, contexts, dropout, targets. Outputs `loss`,
+ * `grad/<weight>`.
  */
 export function trainingProgram(
   run: RunConfig,
@@ -78,7 +80,8 @@ export function trainingProgram(
       x0: imagesSpec(run, microBatch),
       severity: indexSpec(microBatch),
       ...degradationInputs(degradation, microBatch),
-      ...dropoutInputSpecs(run, microBatch),
+      ...rowSpecs(dropoutPrefix, dropoutShapes(run.network, run.data.size), microBatch),
+      ...rowSpecs(targetPrefix, targetShapes(run.trainRoutine, run.data), microBatch),
     },
     fn: (weights, inputs) => ({
       loss: loss(weights, {
@@ -87,21 +90,27 @@ export function trainingProgram(
         tables: tablesOf(inputs),
         context: contextOf(inputs),
         dropout: withPrefix(inputs, dropoutPrefix),
+        target: withPrefix(inputs, targetPrefix),
       }),
     }),
     gradientOf: 'loss',
   };
 }
 
-/** R(x, t). Inputs `x` [B, H, W, C], `t` [B] float32 (severity - 1). Output `restored` [B, H, W, C]. */
+/**
+ * R(x, t). Inputs `x` [B, H, W, C], `t` [B] float32 (severity - 1). Output `restored` [B, H, W, C]: the estimate of x0; of the next
+ * cleaner state for the routines Step and Step_Gradient (there the network gives what is to be added to x).
+ */
 export function restorationProgram(run: RunConfig, batch: number): ProgramDefinition {
   return {
     name: 'restoration',
     weights: networkWeights(run),
     inputs: { x: imagesSpec(run, batch), t: { shape: [batch], dtype: 'float32' } },
-    fn: (weights, inputs) => ({
-      restored: network(weights, inputs.x as tf.Tensor4D, inputs.t as tf.Tensor1D, run.network),
-    }),
+    fn: (weights, inputs) => {
+      const x = inputs.x as tf.Tensor4D;
+      const output = network(weights, x, inputs.t as tf.Tensor1D, run.network);
+      return { restored: run.trainRoutine === 'Step_Gradient' ? tf.add(x, output) : output };
+    },
   };
 }
 
@@ -193,6 +202,10 @@ function packedRows(prefix: string, names: readonly string[], rows: readonly Row
 /** The context inputs of a program call: one context per row, packed row after row. */
 export const contextInputs = (degradation: Degradation, contexts: readonly Row[]): Record<string, Float32Array> =>
   packedRows(contextPrefix, Object.keys(degradation.contextSpecs), contexts);
+
+/** The draws of the routine of a training call: those of one image per row. */
+export const targetInputs = (draws: readonly Row[]): Record<string, Float32Array> =>
+  packedRows(targetPrefix, Object.keys(draws[0] ?? {}), draws);
 
 /** The dropout inputs of a training call: the masks of one image per row. */
 export const dropoutInputs = (masks: readonly Row[]): Record<string, Float32Array> =>

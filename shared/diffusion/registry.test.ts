@@ -13,6 +13,7 @@ const configs: { [F in DegradationConfig['family']]: Extract<DegradationConfig, 
   mask: { family: 'mask', steps: 6, routine: 'Random_Incremental', kernelStd: 0.5, initialMask: 1, discrete: false },
   'colour-mask': { family: 'colour-mask', steps: 6, kernelStd: 0.5, initialMask: 1, reverse: true },
   noise: { family: 'noise', steps: 6 },
+  animorphosis: { family: 'animorphosis', steps: 6, partners: 'animals' },
   snow: { family: 'snow', steps: 6, level: 3, randomSnow: true, fixBrightness: false, singleSnow: true },
 };
 const geometry = { size: 16, channels: 3 };
@@ -35,12 +36,19 @@ describe.each(degradationFamilies)('%s', (family) => {
   const degradation = createDegradation(configs[family], geometry);
   const images = Float32Array.from({ length: 2 * 16 * 16 * 3 }, (_, i) => ((i * 7919) % 255) / 127.5 - 1);
 
+  /** The context of image `row`; a degradation with partners is given one. */
+  const draw = (seed: number, row = 0): Record<string, Float32Array> => {
+    const stream = new RandomStream(seed, 'degradation', 0, 0, row);
+    const partner = Float32Array.from({ length: 16 * 16 * 3 }, () => 2 * stream.uniform() - 1);
+    return degradation.drawContext(new RandomStream(seed, 'degradation', 0, 0, row), partner);
+  };
+
   /** D of two images, each at its own severity, and the kernels that ran. */
   async function degrade(
     severities: [number, number],
     rows: Float32Array = images,
   ): Promise<{ data: Float32Array; kernels: string[] }> {
-    const drawn = [0, 1].map((row) => degradation.drawContext(new RandomStream(3, 'degradation', 0, 0, row)));
+    const drawn = [0, 1].map((row) => draw(3, row));
     let data: Float32Array = new Float32Array();
     const profile = await tf.profile(() =>
       tf.tidy(() => {
@@ -81,13 +89,12 @@ describe.each(degradationFamilies)('%s', (family) => {
   });
 
   it('draws the context that it says, the same from the same stream', () => {
-    const drawn = degradation.drawContext(new RandomStream(3, 'degradation', 1));
+    const drawn = draw(3);
     expect(Object.keys(drawn).sort()).toEqual(Object.keys(degradation.contextSpecs).sort());
     for (const [name, spec] of Object.entries(degradation.contextSpecs))
       expect(drawn[name]!.length).toBe(spec.shape.reduce((product, extent) => product * extent, 1));
-    expect(degradation.drawContext(new RandomStream(3, 'degradation', 1))).toEqual(drawn);
-    if (Object.keys(drawn).length > 0)
-      expect(degradation.drawContext(new RandomStream(4, 'degradation', 1))).not.toEqual(drawn);
+    expect(draw(3)).toEqual(drawn);
+    if (Object.keys(drawn).length > 0) expect(draw(4)).not.toEqual(drawn);
   });
 
   it('describes itself', () => {

@@ -1,11 +1,12 @@
 /** All degradation families: one line each. */
 import type { DegradationConfig } from '../protocol/index.js';
+import { degradationProblems, ThawError } from '../protocol/index.js';
 import type { Degradation, ImageGeometry } from './degradation.js';
 import { createBlur } from './families/blur.js';
 import { createColourMask } from './families/colour-mask.js';
 import { createDecolorization } from './families/decolorization.js';
 import { createMask } from './families/mask.js';
-import { createNoise } from './families/mixing.js';
+import { createAnimorphosis, createNoise } from './families/mixing.js';
 import { createSnow } from './families/snow.js';
 import { createSuperResolution } from './families/super-resolution.js';
 
@@ -22,6 +23,7 @@ const families: { readonly [F in Family]: Creator<F> } = {
   mask: createMask,
   'colour-mask': createColourMask,
   noise: createNoise,
+  animorphosis: createAnimorphosis,
   snow: createSnow,
 };
 
@@ -32,5 +34,8 @@ export const degradationFamilies = Object.keys(families) as Family[];
  * @throws ThawError THAW_DEGRADATION_INVALID when the parameters do not fit the image.
  */
 export function createDegradation(config: DegradationConfig, geometry: ImageGeometry): Degradation {
+  const [problem] = degradationProblems(config, geometry);
+  if (problem !== undefined)
+    throw new ThawError('THAW_DEGRADATION_INVALID', `degradation.${problem.path.join('.')}: ${problem.message}`);
   return (families[config.family] as Creator<Family>)(config, geometry);
 }

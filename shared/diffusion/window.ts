@@ -1,5 +1,6 @@
 /** The Gaussian window of blurs, masks and snow, and what it does to an axis. */
 import { exactExp } from '../model/index.js';
+import type { BlurPadding } from '../protocol/index.js';
 import type { RowMap } from './axis-operator.js';
 
 /** w[k] = exp(-(k - floor(n/2))^2 / (2 sigma^2)) / sum, k = 0..taps-1; `taps` odd. sigma may be Infinity (a box). */
@@ -13,17 +14,15 @@ export function gaussianWindow(taps: number, sigma: number): Float64Array {
   return window.map((value) => value / sum);
 }
 
-export type Padding = 'circular' | 'reflect';
-
 /** The position that `index` outside 0..size-1 stands for; reflect mirrors without repeating the border. */
-function paddedIndex(index: number, size: number, padding: Padding): number {
+function paddedIndex(index: number, size: number, padding: BlurPadding): number {
   if (padding === 'circular') return ((index % size) + size) % size;
   if (index < 0) return -index;
   return index >= size ? 2 * (size - 1) - index : index;
 }
 
 /** Convolution of an axis with a symmetric window, size kept. The radius must be at most `size` (circular) or `size - 1` (reflect). */
-export function windowRowMap(window: Float64Array, size: number, padding: Padding): RowMap {
+export function windowRowMap(window: Float64Array, size: number, padding: BlurPadding): RowMap {
   const radius = Math.floor(window.length / 2);
   return (rows) => {
     const out = new Float64Array(size * size);

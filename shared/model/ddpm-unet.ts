@@ -64,7 +64,7 @@ function enlarge(x: tf.Tensor4D): tf.Tensor4D {
  * The network's estimate of x0.
  * @param weights by official name, model layout.
  * @param x [B, H, H, C], H divisible by 2^(levels - 1).
- * @param t [B] float32, the step index s - 1.
+ * @param t [B] float32, the step index s - 1; taken as 0 without time embedding, as the official code does.
  * @param dropout factors by block, 0 or 1 / (1 - p), [B, h, w, c]; a block without an entry drops nothing (sampling: {}).
  * @returns [B, H, H, C], a new tensor.
  */
@@ -76,7 +76,11 @@ export function ddpmUnet(
   dropout: Weights = {},
 ): tf.Tensor4D {
   const plan = ddpmPlan(config, x.shape[1]);
-  const embedded = linear(weights, 'temb.dense.0', sinusoidalEmbedding(t, config.dim));
+  const embedded = linear(
+    weights,
+    'temb.dense.0',
+    sinusoidalEmbedding(config.timeEmbedding === false ? tf.zerosLike(t) : t, config.dim),
+  );
   const time = linear(weights, 'temb.dense.1', swish(embedded));
   const apply = (block: ResidualBlock, input: tf.Tensor4D): tf.Tensor4D =>
     residualBlock(weights, block, input, time, dropout[block.prefix]);

@@ -11,6 +11,9 @@ import { sinusoidalEmbedding } from './time-embedding.js';
 /** What a caller may look at on the way (tests, visualisation); tensors belong to the caller's tidy. */
 export type Observer = (name: string, value: tf.Tensor) => void;
 
+/** Mean over pixels and channels, [B, 1, 1, 1]. */
+const imageMean = (x: tf.Tensor4D): tf.Tensor => tf.mean(x, [1, 2, 3], true);
+
 /**
  * The network's estimate of x0.
  * @param weights by official name, model layout ({@link unetWeightSpecs}).
@@ -58,5 +61,7 @@ export function unet(
   }
   hidden = convNextBlock(weights, 'final_conv.0.', hidden, undefined);
   const output = convolution(weights, 'final_conv.1', hidden);
-  return config.residual ? tf.add(output, x) : output;
+  if (config.residual) return tf.add(output, x);
+  // The official signs: the mean of the input is taken off, that of the output is added to what has it already.
+  return config.outputMeanScale ? tf.add(tf.sub(output, imageMean(x)), imageMean(output)) : output;
 }

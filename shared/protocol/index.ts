@@ -1,6 +1,9 @@
 /** What two processes agree on: run files, control messages, subjects, error codes and the codec. See PROTOCOL.md. */
 export * from './errors.js';
 export * from './codec.js';
+export * from './names.js';
+export * from './degradation-config.js';
+export * from './degradation-fit.js';
 export * from './run-config.js';
 export * from './identifiers.js';
 export * from './plan.js';

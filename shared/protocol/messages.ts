@@ -12,7 +12,7 @@ import {
   TrainerIdSchema,
 } from './identifiers.js';
 import { PlanSchema } from './plan.js';
-import { NameSchema } from './run-config.js';
+import { NameSchema } from './names.js';
 
 /** Positions of a lane's samples in one permuted shard. */
 export const LeaseReadSchema = z.strictObject({
@@ -28,9 +28,11 @@ export const LeaseSchema = z.strictObject({
   firstStep: StepSchema,
   stepCount: z.int().min(1),
   generation: GenerationSchema,
+  /** partners: of the set whose pictures the lane's images are mixed with; the run's own data set unless given. */
+  of: z.literal('partners').optional(),
   reads: z.array(LeaseReadSchema).max(100_000),
 });
-/** All leases of a member's lanes up to (not including) `throughStep`: the rest of its epoch and the next. */
+/** All leases of a member's lanes up to (not including) `throughStep`: the rest of the epoch and the next, of every set that is read. */
 export const LeaseHandOutSchema = z.strictObject({
   run: NameSchema,
   to: TrainerIdSchema,

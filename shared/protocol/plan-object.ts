@@ -1,6 +1,6 @@
 /** The plan object as it lies in the object store: one JSON text, read and written by compare-and-swap. */
 import { PlanSchema, type Plan } from './plan.js';
-import { NameSchema } from './run-config.js';
+import { NameSchema } from './names.js';
 import { ThawError } from './errors.js';
 
 export const planKey = (run: string): string => `runs/${NameSchema.parse(run)}/plan`;

@@ -1,7 +1,7 @@
 /** The plan object `runs/<run>/plan`: lease of the lead and membership in one (rules 1 to 4). Pure functions only. */
 import { z } from 'zod';
 import { FingerprintSchema, GenerationSchema, LaneSchema, TrainerIdSchema } from './identifiers.js';
-import { NameSchema } from './run-config.js';
+import { NameSchema } from './names.js';
 
 export const PlanMemberSchema = z.strictObject({
   id: TrainerIdSchema,

@@ -1,121 +1,8 @@
 /** The run file: what a training run is. Stored immutably as `runs/<run>/run.json`; one strict zod schema. */
 import { z } from 'zod';
-
-export const runNamePattern = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
-/** A name that is used in object keys and NATS subjects: lower-case letters, digits, inner hyphens, at most 64. */
-export const NameSchema = z
-  .string()
-  .regex(runNamePattern, 'use lower-case letters, digits and inner hyphens, at most 64 characters');
-
-export const BlurRoutineSchema = z.enum([
-  'Incremental',
-  'Constant',
-  'Constant_reflect',
-  'Exponential',
-  'Exponential_reflect',
-  'Special_6_routine',
-  'Individual_Incremental',
-]);
-
-export const BlurConfigSchema = z.strictObject({
-  family: z.literal('blur'),
-  /** T, the number of severities. */
-  steps: z.int().min(1).max(10_000),
-  routine: BlurRoutineSchema,
-  /** Taps of the one-dimensional window, odd. Ignored by Special_6_routine (11) and Individual_Incremental (2i+1). */
-  kernelSize: z
-    .int()
-    .min(1)
-    .max(255)
-    .refine((n) => n % 2 === 1, 'must be odd'),
-  /** Meaning depends on the routine; see docs. */
-  kernelStd: z.number().positive().max(1000),
-  /** Last severity is the spatial mean; training input is truncated to 8 bits. */
-  discrete: z.boolean().default(false),
-});
-
-export const SuperResolutionConfigSchema = z.strictObject({
-  family: z.literal('super-resolution'),
-  /** T, the number of severities. */
-  steps: z.int().min(1).max(1024),
-  /** Official `resolution_routine`: shrinking by one pixel a step, or by 2; bicubic unless it says otherwise. */
-  routine: z.enum([
-    'Incremental',
-    'Incremental_bilinear',
-    'Incremental_area',
-    'Incremental_bicubic_with_blur',
-    'Incremental_bilinear_with_blur',
-    'Incremental_area_with_blur',
-    'Incremental_factor_2',
-    'Incremental_bilinear_factor_2',
-    'Incremental_area_factor_2',
-  ]),
-});
-
-export const DecolorizationConfigSchema = z.strictObject({
-  family: z.literal('decolorization'),
-  /** T, the number of severities. */
-  steps: z.int().min(1).max(10_000),
-  routine: z.enum(['Constant', 'Linear']),
-  /** Share of colour kept by each step of the routine Constant. */
-  factor: z.number().min(0).max(1).default(0.9),
-  /** The last severity is grey. */
-  totalRemove: z.boolean().default(false),
-  /** Official `to_lab`: the steps pass through CIE Lab, which cuts colours off at the range of the image. */
-  toLab: z.boolean().optional(),
-});
-
-export const MaskConfigSchema = z.strictObject({
-  family: z.literal('mask'),
-  /** T, the number of severities. */
-  steps: z.int().min(1).max(2000),
-  /** Random_Incremental has a centre of its own in every image. */
-  routine: z.enum(['Incremental', 'Constant', 'Random_Incremental']),
-  /** Width of the Gaussian mask, pixels; of step i (from 0) kernelStd * (i + initialMask), except for Constant. */
-  kernelStd: z.number().positive().max(1000),
-  initialMask: z.number().positive().max(10_000).default(11),
-  /** Truncates training input and the start of sampling to 8 bits. */
-  discrete: z.boolean().default(false),
-});
-
-export const ColourMaskConfigSchema = z.strictObject({
-  family: z.literal('colour-mask'),
-  /** T, the number of severities. */
-  steps: z.int().min(1).max(2000),
-  kernelStd: z.number().positive().max(1000).default(0.15),
-  initialMask: z.number().positive().max(10_000).default(11),
-  /** The colour closes in from the border; otherwise it grows from the centre. */
-  reverse: z.boolean().default(false),
-});
-
-export const NoiseConfigSchema = z.strictObject({
-  family: z.literal('noise'),
-  /** T, the number of severities of the cosine schedule. */
-  steps: z.int().min(1).max(10_000),
-});
-
-export const SnowConfigSchema = z.strictObject({
-  family: z.literal('snow'),
-  /** T, the number of severities. */
-  steps: z.int().min(1).max(10_000),
-  level: z.union([z.literal(1), z.literal(2), z.literal(3), z.literal(4)]),
-  /** A new pattern for every image; otherwise one pattern for everything. */
-  randomSnow: z.boolean().default(true),
-  /** Adds the snow without brightening the image first. */
-  fixBrightness: z.boolean().default(true),
-  /** A new direction of the streaks at every severity. */
-  singleSnow: z.boolean().default(false),
-});
-
-export const DegradationConfigSchema = z.discriminatedUnion('family', [
-  BlurConfigSchema,
-  SuperResolutionConfigSchema,
-  DecolorizationConfigSchema,
-  MaskConfigSchema,
-  ColourMaskConfigSchema,
-  NoiseConfigSchema,
-  SnowConfigSchema,
-]);
+import { DegradationConfigSchema } from './degradation-config.js';
+import { degradationProblems } from './degradation-fit.js';
+import { NameSchema } from './names.js';
 
 export const UnetConfigSchema = z.strictObject({
   kind: z.literal('convnext-unet'),
@@ -124,6 +11,8 @@ export const UnetConfigSchema = z.strictObject({
   timeEmbedding: z.boolean().default(true),
   /** Adds the network input to the output. */
   residual: z.boolean().default(false),
+  /** Official `output_mean_scale`: takes the mean of the input off the output and adds the mean of the output, per image; not with `residual`. */
+  outputMeanScale: z.boolean().optional(),
   /** Weights and bias of the last 1x1 convolution start at zero (with `residual`: the network starts as the identity). */
   zeroInitLast: z.boolean().default(false),
 });
@@ -138,6 +27,8 @@ export const DdpmUnetConfigSchema = z.strictObject({
   blocks: z.int().min(1).max(8).default(2),
   /** Edges, pixels, of the maps that get attention. */
   attentionSizes: z.array(z.int().min(1).max(1024)).max(6).default([16]),
+  /** false: the network is given t = 0 always (official "no time" variant; the parameters stay). */
+  timeEmbedding: z.boolean().optional(),
   /** Share of the values dropped in every residual block, in training only. */
   dropout: z.number().min(0).max(0.9).default(0.1),
 });
@@ -156,11 +47,30 @@ export const RunConfigSchema = z
       /** Edge of the square image given to the network, pixels. */
       size: z.int().min(8).max(1024),
       channels: z.union([z.literal(1), z.literal(3)]),
+      /**
+       * How a square of `size` is taken from a stored image in training. random-crop: anywhere; centre-crop: from the middle;
+       * random-aug: official `random_aug`, a piece of random area and shape resized, mirrored, colours jittered. random-crop unless given.
+       */
+      augment: z.enum(['random-crop', 'centre-crop', 'random-aug']).optional(),
+      /** Every second image is mirrored left to right, at random (random-aug does so always). */
       flip: z.boolean().default(false),
     }),
     degradation: DegradationConfigSchema,
     network: NetworkConfigSchema,
-    loss: z.enum(['l1', 'l2']).default('l1'),
+    /** Official `train_routine`: what the network is given and what it has to say; see docs/diffusion.md. Published results use Final. */
+    trainRoutine: z
+      .enum([
+        'Final',
+        'Final_small_noise',
+        'Final_random_mean',
+        'Final_random_mean_and_actual',
+        'Gradient_norm',
+        'Step',
+        'Step_Gradient',
+      ])
+      .default('Final'),
+    /** Mean of the absolute or squared differences; sqrt: root of the mean absolute difference (official snow code). */
+    loss: z.enum(['l1', 'l2', 'sqrt']).default('l1'),
     optimizer: z.strictObject({
       learningRate: z.number().positive().max(1),
       beta1: z.number().min(0).lt(1).default(0.9),
@@ -204,6 +114,14 @@ export const RunConfigSchema = z
         path: ['data', 'size'],
         message: `must be divisible by ${divisor}, the network halves it ${run.network.mults.length - 1} times`,
       });
+    for (const { path, message } of degradationProblems(run.degradation, run.data))
+      ctx.addIssue({ code: 'custom', path: ['degradation', ...path], message });
+    if (run.network.kind === 'convnext-unet' && run.network.residual && run.network.outputMeanScale)
+      ctx.addIssue({
+        code: 'custom',
+        path: ['network', 'outputMeanScale'],
+        message: 'is not for networks with residual: leave one of the two out',
+      });
     if (run.network.kind === 'ddpm-unet') {
       const edges = run.network.mults.map((_, level) => run.data.size / 2 ** level);
       const missing = run.network.attentionSizes.filter((edge) => !edges.includes(edge));
@@ -216,14 +134,6 @@ export const RunConfigSchema = z
     }
   });
 
-export type BlurConfig = z.infer<typeof BlurConfigSchema>;
-export type SuperResolutionConfig = z.infer<typeof SuperResolutionConfigSchema>;
-export type DecolorizationConfig = z.infer<typeof DecolorizationConfigSchema>;
-export type MaskConfig = z.infer<typeof MaskConfigSchema>;
-export type ColourMaskConfig = z.infer<typeof ColourMaskConfigSchema>;
-export type NoiseConfig = z.infer<typeof NoiseConfigSchema>;
-export type SnowConfig = z.infer<typeof SnowConfigSchema>;
-export type DegradationConfig = z.infer<typeof DegradationConfigSchema>;
 export type UnetConfig = z.infer<typeof UnetConfigSchema>;
 export type DdpmUnetConfig = z.infer<typeof DdpmUnetConfigSchema>;
 export type NetworkConfig = z.infer<typeof NetworkConfigSchema>;

@@ -1,7 +1,7 @@
 /** What samplers say to each other and to the coordinator, over NATS and in the object store. */
 import { z } from 'zod';
 import { MixtureSchema } from './prior.js';
-import { NameSchema } from './run-config.js';
+import { NameSchema } from './names.js';
 
 export const samplerSubjects = {
   /** Request, queue group {@link samplerQueue}: compute one row of a job ({@link RowOfferSchema} -> {@link RowAnswerSchema}). */
@@ -37,7 +37,7 @@ export const ModelVersionSchema = z.strictObject({
 });
 export type ModelVersion = z.infer<typeof ModelVersionSchema>;
 
-export const SamplingAlgorithmSchema = z.enum(['algorithm2', 'algorithm1', 'direct', 'ddim']);
+export const SamplingAlgorithmSchema = z.enum(['algorithm2', 'algorithm1', 'direct', 'ddim', 'step']);
 
 /**
  * An accepted job, stored as `jobs/<id>/spec.json` before its acceptance is answered. Everything that decides a row's bits is in it:
@@ -59,12 +59,22 @@ export const JobSpecSchema = z.strictObject({
   sampler: SamplingAlgorithmSchema,
   /** Severities at which the network is called, falling. The first is that of the start image. */
   severities: z.array(z.int().min(1)).min(1),
-  /** Start images are clean and degraded to the first severity here. Always true for `sample`; for `generate` without `start`. */
+  /** Start images are clean and degraded to the first severity here. Always true for `sample`; for `generate` without a mixture. */
   degrade: z.boolean(),
   /** Data set and positions in its test split, one per row. */
   test: z.strictObject({ dataset: NameSchema, indices: z.array(z.int().min(0)) }).optional(),
-  /** generate: constant colours drawn from the mixture, plus normal noise of this deviation. Absent: what the degradation draws. */
-  start: z.strictObject({ mixture: MixtureSchema, noise: z.number().min(0) }).optional(),
+  /** What the start images are besides the degraded ones. */
+  start: z
+    .strictObject({
+      /** generate: images [edge, edge, C] drawn from the mixture and enlarged. Absent: what the degradation makes. */
+      mixture: MixtureSchema.optional(),
+      edge: z.int().min(1).optional(),
+      /** Deviation of the normal noise added to the start. */
+      noise: z.number().min(0),
+      /** The same noise is taken off the result (sample and restore). */
+      removed: z.boolean().optional(),
+    })
+    .optional(),
   /** Wall clock after which the job is not computed any further. */
   deadlineAtMs: z.number().optional(),
   /** States are kept for watchers and sent at this rate. */

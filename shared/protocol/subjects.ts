@@ -3,7 +3,7 @@
  * name) never hear each other. Tokens are names and trainer ids: lower-case letters, digits, hyphens.
  */
 import { TrainerIdSchema } from './identifiers.js';
-import { NameSchema } from './run-config.js';
+import { NameSchema } from './names.js';
 
 const name = (run: string): string => NameSchema.parse(run);
 const trainer = (id: string): string => TrainerIdSchema.parse(id);

@@ -26,6 +26,10 @@ describe('RandomStream', () => {
       evaluation: 8,
       probe: 9,
       dropout: 10,
+      target: 11,
+      'partner-shard-order': 12,
+      'partner-sample-order': 13,
+      'partner-augment': 14,
     });
   });
 

@@ -26,6 +26,14 @@ export const drawPurposes = {
   probe: 9,
   /** Which values of a network's blocks are dropped in training; step, lane, row. */
   dropout: 10,
+  /** Noise that a training routine adds to the clean image or its mean; step, lane, row. */
+  target: 11,
+  /** Order of the partner set's shards in an epoch of it; step = epoch. */
+  'partner-shard-order': 12,
+  /** Order of the samples in a shard of the partner set; step = epoch, lane = shard. */
+  'partner-sample-order': 13,
+  /** Crop and flip of a partner picture; step, lane, row of the sample. */
+  'partner-augment': 14,
 } as const;
 export type DrawPurpose = keyof typeof drawPurposes;
 

@@ -83,6 +83,17 @@ export class ProcessCluster {
         shardBytes: (options.imagesPerShard ?? 48) * run.data.size ** 2,
       },
     );
+    // Partners of animorphosis: 90 other digits, 11 steps an epoch.
+    if (run.degradation.family === 'animorphosis')
+      await packDataset(
+        store,
+        { train: sliceSource(train, 200, 290) },
+        {
+          name: run.degradation.partners,
+          preprocessing: { method: 'pillow-bilinear', size: run.data.size },
+          shardBytes: (options.imagesPerShard ?? 48) * run.data.size ** 2,
+        },
+      );
     await createRun(store, run);
     const cluster = new ProcessCluster(dir, storeUrl, store, run);
     await cluster.startBroker(broker);

@@ -1,19 +1,26 @@
-/** Trainers on a store that answers 403 for every shard that the coordinator has not leased to the one who asks. */
-import { leasesFor, loadManifest, type DatasetManifest } from '@thaw/shared/data';
-import { decodePlanObject, laneCount, planKey } from '@thaw/shared/protocol';
+/**
+ * Trainers on a store that answers 403 for every shard that the coordinator has not leased to the one who asks. The run reads two data
+ * sets: digits, and other digits that they dissolve into.
+ */
+import { leasesFor, loadManifest, loadRunSets, type ReadSet } from '@thaw/shared/data';
+import { decodePlanObject, planKey } from '@thaw/shared/protocol';
 import { openStore } from '@thaw/shared/storage';
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { S3Double } from '../conformance/s3-double.js';
 import { ProcessCluster, smallRun, until } from './cluster.fixture.js';
 
 const prefix = 'thaw';
-/** Two epochs of 20 steps: leases reach to the end of the second from the beginning. */
-const run = smallRun({ steps: 40, checkpoint: { everySteps: 40 } });
+/** Two epochs of 20 steps of the one set, four of 11 of the other. */
+const run = smallRun({
+  steps: 40,
+  checkpoint: { everySteps: 40 },
+  degradation: { family: 'animorphosis', steps: 4, partners: 'others' },
+});
 const isShard = (key: string): boolean => /\/train-\d+\.safetensors$/.test(key);
 
 let double: S3Double;
 let endpoint: string;
-let manifest: DatasetManifest | undefined;
+let sets: readonly ReadSet[] = [];
 /** Shards leased so far to each trainer, by its name: those of its lanes in any plan that was written. */
 const leased = new Map<string, Set<string>>();
 const asked = new Map<string, Set<string>>();
@@ -24,16 +31,16 @@ let made: ProcessCluster | undefined;
 /** The leases follow from the plan alone, and the plan is written before any of them is handed out. */
 function readPlan(): void {
   const stored = double.objects.get(`${prefix}/${planKey(run.name)}`);
-  if (stored === undefined || manifest === undefined || stored.etag === planSeen) return;
+  if (stored === undefined || sets.length === 0 || stored.etag === planSeen) return;
   planSeen = stored.etag;
   const plan = decodePlanObject(run.name, stored.bytes);
-  const order = { seed: run.seed, laneCount: laneCount(run), microBatch: run.batch.micro };
   for (const { id, lanes } of plan.members) {
     const name = id.slice(0, id.lastIndexOf('-'));
     const shards = leased.get(name) ?? new Set();
     leased.set(name, shards);
-    const leases = leasesFor({ manifest, order, lanes, fromStep: 0, generation: plan.generation });
-    for (const { reads } of leases) for (const { shard } of reads) shards.add(`${prefix}/${shard}`);
+    for (const set of sets)
+      for (const { reads } of leasesFor({ ...set, lanes, fromStep: 0, generation: plan.generation, epochsAhead: 3 }))
+        for (const { shard } of reads) shards.add(`${prefix}/${shard}`);
   }
 }
 
@@ -64,13 +71,15 @@ afterAll(() => {
 test('trainers ask for no shard outside the leases handed to them, and the run finishes', async () => {
   const storeUrl = `s3://${double.bucket}/${prefix}?endpoint=${encodeURIComponent(endpoint)}`;
   made = await ProcessCluster.create(run, 'embedded', { storeUrl, imagesPerShard: 7 });
-  manifest = await loadManifest(made.store, run.data.dataset);
-  const shards = manifest.splits.train.shards.map(({ key }) => `${prefix}/${key}`);
-  expect(shards.length).toBe(25);
+  const { own, partners } = await loadRunSets(made.store, run);
+  sets = [own, partners!];
+  const { train } = (await loadManifest(made.store, 'others')).splits;
+  const shards = [...own.manifest.splits.train.shards, ...train.shards].map(({ key }) => `${prefix}/${key}`);
+  expect(shards.length).toBe(25 + 13);
   expect(shards.every(isShard)).toBe(true);
   // The store does deny: a reader without a lease gets nothing.
   const stranger = await openStore(storeUrl);
-  await expect(stranger.get(manifest.splits.train.shards[0]!.key)).rejects.toMatchObject({
+  await expect(stranger.get(own.manifest.splits.train.shards[0]!.key)).rejects.toMatchObject({
     code: 'THAW_STORE_UNAVAILABLE',
   });
   expect(denied.splice(0)).toEqual([`nobody ${shards[0]}`]);

@@ -69,7 +69,7 @@ async function restoreAll(
   rows: readonly number[],
   { sampler, severities, seed }: { sampler: SamplingAlgorithm; severities: readonly number[]; seed: number },
 ): Promise<EvaluatedImage[]> {
-  const contexts = rows.map((row) => model.drawContext(seed, row));
+  const contexts = await Promise.all(rows.map((row) => model.drawContext(seed, row)));
   const degraded = await model.degrade(
     originals.map((x0, i) => ({ x0, severity: model.steps, context: contexts[i]! })),
   );

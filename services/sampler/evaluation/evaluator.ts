@@ -63,6 +63,7 @@ export class Evaluator {
     if (stored !== undefined) return stored;
     const startMs = clock.nowMs();
     const model = await models.load(version);
+    model.checkSampler?.('algorithm2');
     const available = await testImages.count(model.dataset, request.split);
     if (request.count > available)
       throw new ThawError(
@@ -143,7 +144,7 @@ export class Evaluator {
         dueByMs: 0,
         async prepare() {
           original = await testImages.image(model.dataset, request.split, row, model.shape);
-          const context = model.drawContext(evaluationSeed, row);
+          const context = await model.drawContext(evaluationSeed, row);
           degraded = (await model.degrade([{ x0: original, severity: model.steps, context }]))[0]!;
           const severities = Array.from({ length: model.steps }, (_, k) => model.steps - k);
           return beginTrajectory('algorithm2', severities, degraded, context);

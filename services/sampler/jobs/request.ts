@@ -8,7 +8,7 @@ export const JobRequestSchema = z
       .enum(['sample', 'generate', 'restore'])
       .default('sample')
       .describe(
-        'sample: held-out test images, chosen by the seed, are degraded and restored. generate: images from nothing (blur needs a prior, see `thaw fit-prior`; noise and colour masks need none). restore: the image given is restored.',
+        'sample: held-out test images, chosen by the seed, are degraded and restored. generate: images from nothing (blur and super-resolution need a prior, see `thaw fit-prior`; noise, colour masks and animorphosis need none). restore: the image given is restored.',
       ),
     count: z.int().min(1).max(4096).default(1).describe('Number of images; 1 for restore.'),
     seed: z
@@ -23,7 +23,9 @@ export const JobRequestSchema = z
       .describe('Channel whose present checkpoint is used: latest, candidate, canary, stable.'),
     version: z.int().min(0).optional().describe('Checkpoint step to use instead of a channel.'),
     run: NameSchema.optional().describe('Run that `version` belongs to; that of the served channel unless given.'),
-    sampler: SamplingAlgorithmSchema.default('algorithm2').describe('ddim: noise only.'),
+    sampler: SamplingAlgorithmSchema.default('algorithm2').describe(
+      'ddim: noise and animorphosis only. step: for runs trained with the routines Step and Step_Gradient only.',
+    ),
     severity: z.int().min(1).optional().describe('Severity of the start image, 1..T; T unless given.'),
     calls: z
       .int()
@@ -38,7 +40,7 @@ export const JobRequestSchema = z
       .max(1)
       .optional()
       .describe(
-        'generate from a prior: deviation of the noise that breaks the symmetry of the start; 0.002 unless given, 0 for none.',
+        'Deviation of normal noise added to the start. generate: it breaks the symmetry of the start and stays; 0.002 for blur unless given, else none. sample and restore: it is taken off the result again (officially 0.001); none unless given.',
       ),
     deadlineMs: z.number().optional().describe('Milliseconds from now after which the result is worthless.'),
     framesPerSecond: z
@@ -55,7 +57,6 @@ export const JobRequestSchema = z
     if (request.mode !== 'restore' && request.image !== undefined) issue('image', 'is for mode "restore" only');
     if (request.mode !== 'restore' && request.degrade !== undefined) issue('degrade', 'is for mode "restore" only');
     if (request.mode === 'generate' && request.severity !== undefined) issue('severity', 'generation starts from T');
-    if (request.mode !== 'generate' && request.noise !== undefined) issue('noise', 'is for mode "generate" only');
     if (request.channel !== undefined && request.version !== undefined)
       issue('version', 'give a channel or a version, not both');
     if (request.run !== undefined && request.version === undefined) issue('run', 'is for use with `version`');

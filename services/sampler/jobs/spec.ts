@@ -14,8 +14,10 @@ export interface Acceptance {
   readonly dataset: string;
   /** Images in the test split; for mode sample. */
   readonly testCount: number;
-  /** Where generation starts, if from a prior. */
+  /** Prior and noise of the start. */
   readonly start?: JobSpec['start'];
+  /** Severity at which generation starts; T unless given. */
+  readonly severity?: number | undefined;
 }
 
 /**
@@ -37,7 +39,7 @@ export function testIndices(seed: number, count: number, size: number): number[]
  */
 export function jobSpec(request: JobRequest, acceptance: Acceptance): JobSpec {
   const { id, nowMs, version, steps, dataset, testCount } = acceptance;
-  const start = request.severity ?? steps;
+  const start = request.severity ?? acceptance.severity ?? steps;
   if (start > steps)
     throw new ThawError(
       'THAW_SAMPLING_INVALID',
@@ -54,7 +56,7 @@ export function jobSpec(request: JobRequest, acceptance: Acceptance): JobSpec {
     version,
     sampler: request.sampler,
     severities: [...severities],
-    degrade: request.mode === 'restore' ? (request.degrade ?? false) : acceptance.start === undefined,
+    degrade: request.mode === 'restore' ? (request.degrade ?? false) : acceptance.start?.mixture === undefined,
   };
   return {
     ...spec,

@@ -1,12 +1,13 @@
 /** Models from checkpoints: averaged weights, verified byte by byte, in the layout that the engine wants. */
-import { checkAlgorithm, generationStart, type Mixture } from '@thaw/shared/diffusion';
+import { checkAlgorithm, generationStart } from '@thaw/shared/diffusion';
 import { toStored, type Engine } from '@thaw/shared/engine';
 import { fromOfficial, networkWeightSpecs, sizeOf } from '@thaw/shared/model';
-import { priorKey, PriorSchema, ThawError, type RunConfig } from '@thaw/shared/protocol';
-import type { Logger } from '@thaw/shared/runtime';
+import { priorKey, PriorSchema, ThawError, type Prior, type RunConfig } from '@thaw/shared/protocol';
+import { RandomStream, type Logger } from '@thaw/shared/runtime';
 import { loadGroup, loadRun, readHead, readManifest, type ObjectStore } from '@thaw/shared/storage';
-import type { ModelSource, ModelVersion, RestorationModel } from '../ports.js';
+import type { ModelSource, ModelVersion, RestorationModel, RowContext, TestImages } from '../ports.js';
 import { versionKey } from '../work/index.js';
+import { datasetImages } from './dataset-images.js';
 import { RunPrograms } from './run-programs.js';
 
 export interface CheckpointModelsOptions {
@@ -25,9 +26,12 @@ export class CheckpointModels implements ModelSource {
   readonly #models = new Map<string, Promise<RestorationModel>>();
   readonly #ready = new Map<string, ModelVersion>();
   readonly #programs = new Map<string, Promise<RunPrograms>>();
+  /** Pictures that images are mixed with. */
+  readonly #pictures: TestImages;
 
   constructor(options: CheckpointModelsOptions) {
     this.#o = options;
+    this.#pictures = datasetImages(options.store);
   }
 
   async headOf(channel: string): Promise<ModelVersion | undefined> {
@@ -39,7 +43,7 @@ export class CheckpointModels implements ModelSource {
     return { run, step, manifestSha256 };
   }
 
-  async priorOf(run: string): Promise<Mixture | undefined> {
+  async priorOf(run: string): Promise<Prior | undefined> {
     const stored = await this.#o.store.get(priorKey(run));
     if (stored === undefined) return undefined;
     const prior = PriorSchema.safeParse(JSON.parse(new TextDecoder().decode(stored.bytes)));
@@ -47,7 +51,7 @@ export class CheckpointModels implements ModelSource {
       throw new ThawError('THAW_PRIOR_MISSING', `The prior of run ${run} cannot be read.`, {
         cure: `Fit it again: thaw fit-prior --run ${run}`,
       });
-    return prior.data.mixture;
+    return prior.data;
   }
 
   loaded(): ModelVersion[] {
@@ -96,21 +100,29 @@ export class CheckpointModels implements ModelSource {
       dataset: run.data.dataset,
       batchSizes: programs.batchSizes,
       generationStart: () => generationStart(run.degradation),
-      checkSampler: (sampler) => checkAlgorithm(sampler, programs.degradation),
-      drawContext: (seed, row) => programs.drawContext(seed, row),
+      checkSampler: (sampler) => checkAlgorithm(sampler, programs.degradation, run.trainRoutine),
+      drawContext: (seed, row) => this.#context(programs, seed, row),
       step: (rows) => programs.step(weights, rows),
       degrade: (rows) => programs.degrade(rows),
     };
-    await this.#warm(model);
+    await this.#warm(model, programs);
     return model;
   }
 
+  async #context(programs: RunPrograms, seed: number, row: number): Promise<RowContext> {
+    const { partners } = programs.degradation;
+    if (partners === undefined) return programs.drawContext(seed, row);
+    const count = await this.#pictures.count(partners, 'train');
+    const index = new RandomStream(seed, 'degradation', 0, 1, row).below(count);
+    return programs.drawContext(seed, row, await this.#pictures.image(partners, 'train', index, programs.shape));
+  }
+
   /** A first call, before the model is served: its result must be numbers. */
-  async #warm(model: RestorationModel): Promise<void> {
+  async #warm(model: RestorationModel, programs: RunPrograms): Promise<void> {
     const { height, width, channels } = model.shape;
     const x = new Float32Array(height * width * channels);
     const [output] = await model.step([
-      { x, severity: model.steps, nextSeverity: model.steps - 1, context: model.drawContext(0, 0) },
+      { x, severity: model.steps, nextSeverity: model.steps - 1, context: programs.drawContext(0, 0, x) },
     ]);
     if (!output!.estimate.every(Number.isFinite))
       throw new ThawError(

@@ -1,6 +1,7 @@
 /** The compiled programs of a run. Weights are inputs, so every checkpoint of the run shares them. */
 import {
   contextInputs,
+  contextPosition,
   degradationOf,
   degradationProgram,
   tableInputs,
@@ -60,8 +61,10 @@ export class RunPrograms {
     return this.#sizes;
   }
 
-  drawContext(seed: number, row: number): RowContext {
-    return this.degradation.drawContext(new RandomStream(seed, 'degradation', 0, 0, row));
+  /** @param partner a picture to mix with, for degradations that do */
+  drawContext(seed: number, row: number, partner?: Float32Array): RowContext {
+    const position = contextPosition(this.degradation, row);
+    return this.degradation.drawContext(new RandomStream(seed, 'degradation', 0, 0, position), partner);
   }
 
   /** One network call, padded to the smallest batch size that fits. */
@@ -179,7 +182,7 @@ export class RunPrograms {
     const { height, width, channels } = this.shape;
     const x = Float32Array.from({ length: height * width * channels }, () => 2 * stream.uniform() - 1);
     const severity = 1 + (row % this.degradation.steps);
-    return { x, severity, nextSeverity: severity - 1, context: this.drawContext(0, row) };
+    return { x, severity, nextSeverity: severity - 1, context: this.drawContext(0, row, x.toReversed()) };
   }
 }
 

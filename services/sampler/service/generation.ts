@@ -1,44 +1,48 @@
-/** What a generation job starts from. */
-import { publishedStartNoise } from '@thaw/shared/diffusion';
+/** What a job starts from besides degraded images: priors and noise. */
 import { ThawError, type JobSpec } from '@thaw/shared/protocol';
 import type { JobRequest } from '../jobs/index.js';
 import type { ModelSource, RestorationModel } from '../ports.js';
 
+export interface JobStart {
+  /** Undefined: the degraded image, or what the degradation draws, is all. */
+  readonly start?: JobSpec['start'];
+  /** Severity at which it starts, where the prior says so. */
+  readonly severity?: number | undefined;
+}
+
 /**
- * The prior and the noise of the start; undefined when the degradation itself draws it.
+ * The prior and the noise of a generation job.
  * @throws ThawError THAW_PRIOR_MISSING, THAW_SAMPLING_INVALID, THAW_JOB_INVALID
  */
 export async function generationFrom(
-  { noise }: Pick<JobRequest, 'noise'>,
+  { noise: asked }: Pick<JobRequest, 'noise'>,
   { generationStart, shape, version }: Pick<RestorationModel, 'generationStart' | 'shape' | 'version'>,
   models: Pick<ModelSource, 'priorOf'>,
-): Promise<JobSpec['start']> {
-  if (generationStart?.() === 'nothing') {
-    if (noise !== undefined)
-      throw new ThawError(
-        'THAW_JOB_INVALID',
-        'noise: the start of this model is drawn by its degradation; leave it out.',
-      );
-    return undefined;
-  }
-  const mixture = generationStart && (await models.priorOf?.(version.run));
-  if (mixture === undefined)
+): Promise<JobStart> {
+  const usual = generationStart?.();
+  if (usual?.noise === undefined && asked !== undefined)
+    throw new ThawError('THAW_JOB_INVALID', 'noise: the start of this model is noise already; leave it out.');
+  const noise = asked ?? usual?.noise ?? 0;
+  if (usual?.from === 'nothing') return noise === 0 ? {} : { start: { noise } };
+  const prior = usual && (await models.priorOf?.(version.run));
+  if (prior === undefined)
     throw new ThawError(
       'THAW_PRIOR_MISSING',
       `The run ${version.run} has no generation prior, so there is nothing to generate from.`,
     );
-  if (mixture.means[0]!.length !== shape.channels)
+  const { mixture, edge, severity } = prior;
+  const values = edge * edge * shape.channels;
+  if (mixture.means[0]!.length !== values)
     throw new ThawError(
       'THAW_PRIOR_MISSING',
-      `The prior of run ${version.run} has ${mixture.means[0]!.length} channels; its images have ${shape.channels}.`,
+      `The prior of run ${version.run} is of images with ${mixture.means[0]!.length} values; ${edge} x ${edge} pixels with ${shape.channels} channels are ${values}.`,
     );
-  const { weights, means, covariances } = mixture;
-  return {
-    mixture: {
-      weights: [...weights],
-      means: means.map((mean) => [...mean]),
-      covariances: covariances.map((matrix) => matrix.map((row) => [...row])),
-    },
-    noise: noise ?? publishedStartNoise,
-  };
+  return { start: { mixture, edge, noise }, severity };
 }
+
+/**
+ * The noise of a restoration: added to the degraded image and taken off the result, as the official tracing sampler of blurs does
+ * with a deviation of 0.001.
+ */
+export const restorationFrom = ({ noise = 0 }: Pick<JobRequest, 'noise'>): JobStart =>
+  noise === 0 ? {} : { start: { noise, removed: true } };

@@ -6,7 +6,7 @@ import { jobSpec, jobStatus, missingImage, parseChannel, type JobRequest, type J
 import type { ImageCodec, ImageShape, ModelSource } from '../ports.js';
 import { severityOf } from '../trajectory/index.js';
 import type { Images } from './job-store.js';
-import { generationFrom } from './generation.js';
+import { generationFrom, restorationFrom } from './generation.js';
 import { KeepingLoop, type KeepingLoopOptions } from './keeping-loop.js';
 import type { VersionFollower } from './version-follower.js';
 
@@ -64,10 +64,11 @@ export class JobService {
       const model = await models.load(version);
       const { steps, dataset, shape } = model;
       model.checkSampler?.(request.sampler);
-      const start = request.mode === 'generate' ? await generationFrom(request, model, models) : undefined;
+      const start =
+        request.mode === 'generate' ? await generationFrom(request, model, models) : restorationFrom(request);
       const testCount = request.mode === 'sample' ? await testImages.count(dataset, 'test') : 0;
       const id = randomHex(entropy, 16);
-      const spec = jobSpec(request, { id, nowMs, version, steps, dataset, testCount, start });
+      const spec = jobSpec(request, { id, nowMs, version, steps, dataset, testCount, ...start });
       const input = restoring ? await images.decode(imageFile ?? decodeBase64(request), shape) : undefined;
       if (this.draining) throw new ThawError('THAW_DRAINING', 'This sampler is shutting down and takes no new jobs.');
       await jobs.create(spec, name, input);

@@ -1,5 +1,5 @@
 /** One row of a job as work: where its start comes from, what is saved on the way, where its result goes. */
-import { drawStart, pixelsToUnit } from '@thaw/shared/diffusion';
+import { drawFromPrior, drawStartNoise, pixelsToUnit } from '@thaw/shared/diffusion';
 import { ThawError, type JobSpec } from '@thaw/shared/protocol';
 import { RandomStream } from '@thaw/shared/runtime';
 import { dueByMs, savedSeverities } from '../jobs/index.js';
@@ -30,13 +30,22 @@ export function rowTask(spec: JobSpec, row: number, world: RowTaskWorld): RowTas
     if (spec.mode === 'restore') return pixelsToUnit(await jobs.input(spec.id));
     if (spec.mode === 'generate') {
       const { height: size, channels } = shape;
-      if (spec.start === undefined) return new Float32Array(size * size * channels);
-      return drawStart(spec.start, { size, channels }, new RandomStream(spec.seed, 'sampling', 0, 1, row));
+      const { mixture, edge = 1 } = spec.start ?? {};
+      if (mixture === undefined) return new Float32Array(size * size * channels);
+      return drawFromPrior({ mixture, edge }, { size, channels }, new RandomStream(spec.seed, 'sampling', 0, 1, row));
     }
     const index = spec.test?.indices[row];
     if (spec.test === undefined || index === undefined)
       throw new ThawError('THAW_INTERNAL', `Job ${spec.id} does not say which test image row ${row} is.`);
     return world.testImages.image(spec.test.dataset, 'test', index, shape);
+  };
+
+  /** The image with the noise of the start, the same whenever it is asked for, added (1) or taken off (-1). */
+  const withNoise = (image: Float32Array, sign: 1 | -1): Float32Array => {
+    const deviation = spec.start?.noise ?? 0;
+    if (deviation === 0) return image;
+    const noise = drawStartNoise(deviation, image.length, new RandomStream(spec.seed, 'sampling', 0, 3, row));
+    return image.map((value, i) => value + sign * noise[i]!);
   };
 
   return {
@@ -52,11 +61,11 @@ export function rowTask(spec: JobSpec, row: number, world: RowTaskWorld): RowTas
           'THAW_INTERNAL',
           `The image of row ${row} has ${x0.length} values; the model takes ${height}x${width}x${channels}.`,
         );
-      const context = model.drawContext(spec.seed, row);
+      const context = await model.drawContext(spec.seed, row);
       const severity = spec.severities[0]!;
       start.model = model;
       start.original = spec.degrade && spec.mode !== 'generate' ? x0 : undefined;
-      start.degraded = spec.degrade ? (await model.degrade([{ x0, severity, context }]))[0]! : x0;
+      start.degraded = withNoise(spec.degrade ? (await model.degrade([{ x0, severity, context }]))[0]! : x0, 1);
       const found = await jobs.furthestState(spec.id, row);
       const resumed = found && resume(spec, found, context);
       return resumed ?? beginTrajectory(spec.sampler, spec.severities, start.degraded, context);
@@ -72,7 +81,7 @@ export function rowTask(spec: JobSpec, row: number, world: RowTaskWorld): RowTas
         ...(start.original === undefined ? {} : { original: start.original }),
         degraded: start.degraded!,
         direct: trajectory.direct!,
-        sampled: trajectory.x,
+        sampled: spec.start?.removed ? withNoise(trajectory.x, -1) : trajectory.x,
       };
       await jobs.putResult(spec.id, row, images, start.model!.shape);
       world.stored(0);

@@ -30,14 +30,14 @@ afterAll(() => engine.close());
 it('a lane of a network with dropout gives the same bits on every trainer, and others at another step', async () => {
   const other = await LaneEngine.open(run, 'onnx-cpu', 1);
   const [first, again] = [
-    await engine.compute(3, 1, images, weights, signal),
-    await other.compute(3, 1, images, weights, signal),
+    await engine.compute(3, 1, { images }, weights, signal),
+    await other.compute(3, 1, { images }, weights, signal),
   ];
   await other.close();
   expect(again).toEqual(first);
   expect(Number.isFinite(first.loss)).toBe(true);
   expect(first.gradients['mid.block_1.conv2.weight']!.some((value) => value !== 0)).toBe(true);
-  expect((await engine.compute(4, 1, images, weights, signal)).loss).not.toBe(first.loss);
+  expect((await engine.compute(4, 1, { images }, weights, signal)).loss).not.toBe(first.loss);
 });
 
 it('its fingerprint is measured with dropout too', async () => {

@@ -1,5 +1,12 @@
 /** Computes lanes on an engine: images, draws and weights in; loss and gradients out. */
-import { degradationOf, tableInputs, trainingInputs, trainingProgram, type Degradation } from '@thaw/shared/diffusion';
+import {
+  degradationOf,
+  tableInputs,
+  trainingInputs,
+  trainingProgram,
+  type Degradation,
+  type TrainingImages,
+} from '@thaw/shared/diffusion';
 import {
   openEngine,
   probeFingerprint,
@@ -59,13 +66,13 @@ export class LaneEngine {
   }
 
   /**
-   * @param images uint8 [micro, H, W, C] of the lane at this step, in order
+   * @param images of the lane at this step, in order
    * @param weights by name, stored order; must not change until the result is in
    */
   async compute(
     step: number,
     lane: number,
-    images: Uint8Array,
+    images: TrainingImages,
     weights: Readonly<Record<string, Float32Array>>,
     signal: AbortSignal,
   ): Promise<LaneResult> {

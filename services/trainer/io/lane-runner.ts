@@ -64,7 +64,7 @@ export class LaneRunner {
     signal: AbortSignal,
   ): Promise<Extract<TrainerEvent, { kind: 'laneDone' }>> {
     const { engine, layout, source, weights, nowMs } = this.#options;
-    const images = await source.images(lane, step, signal);
+    const images = await source.read(lane, step, signal);
     const startMs = nowMs();
     const { loss, gradients } = await engine.compute(step, lane, images, weights, signal);
     const gradient = this.#free.pop() ?? new Float32Array(layout.valueCount);

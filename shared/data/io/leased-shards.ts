@@ -4,6 +4,7 @@ import { silentLogger } from '@thaw/shared/runtime';
 import type { Logger } from '@thaw/shared/runtime';
 import type { ObjectStore } from '@thaw/shared/storage';
 import { sampleOrder } from '../lanes.js';
+import type { LaneSchedule } from '../lanes.js';
 import { LeaseBook } from '../lease-book.js';
 import type { Lease, LeaseRead } from '../lease.js';
 import { sha256Hex } from '../manifest.js';
@@ -17,6 +18,8 @@ export interface LeasedShardsOptions {
   readonly manifest: DatasetManifest;
   /** The run's seed. */
   readonly seed: number;
+  /** The pictures that images are mixed with: another order, and only leases that say so are taken. */
+  readonly of?: LaneSchedule['of'];
   /** Samples of a lane's step. */
   readonly microBatch: number;
   /** Shards on disk; without it every shard that has left memory is fetched again. */
@@ -68,9 +71,10 @@ export class LeasedShards {
     return this.#book.generation;
   }
 
-  /** Takes leases of one generation; see {@link LeaseBook.grant}. */
+  /** Takes those leases of one generation that are of this set; see {@link LeaseBook.grant}. */
   grant(generation: number, leases: readonly Lease[]): boolean {
-    return this.#book.grant(generation, leases);
+    const own = leases.filter((lease) => lease.of === this.#options.of);
+    return this.#book.grant(generation, own);
   }
 
   /** Takes back every lease of generations before `generation`. */
@@ -135,7 +139,10 @@ export class LeasedShards {
 
   #orderOf(shard: OpenShard, epoch: number): Uint32Array {
     if (shard.order?.epoch !== epoch)
-      shard.order = { epoch, rows: sampleOrder(this.#options.seed, epoch, shard.index, shard.content.count) };
+      shard.order = {
+        epoch,
+        rows: sampleOrder(this.#options.seed, epoch, shard.index, shard.content.count, this.#options.of),
+      };
     return shard.order.rows;
   }
 

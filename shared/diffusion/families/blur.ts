@@ -5,11 +5,10 @@
 import type { Tensor3D } from '@tensorflow/tfjs-core';
 import { exactExp } from '../../model/index.js';
 import type { BlurConfig } from '../../protocol/index.js';
-import { ThawError } from '../../protocol/index.js';
+import { blurPadding, blurTaps } from '../../protocol/index.js';
 import { applyAxisOperator, composeAxisOperators } from '../axis-operator.js';
 import type { Degradation, ImageGeometry, Table } from '../degradation.js';
 import { required, truncateTo8Bits } from '../degradation.js';
-import type { Padding } from '../window.js';
 import { gaussianWindow, meanRowMap, windowRowMap } from '../window.js';
 
 interface BlurStep {
@@ -19,7 +18,8 @@ interface BlurStep {
 
 /** Window of step i. */
 export function blurStep(config: BlurConfig, index: number): BlurStep {
-  const { kernelSize: taps, kernelStd: std } = config;
+  const { kernelStd: std } = config;
+  const taps = blurTaps(config, index);
   switch (config.routine) {
     case 'Incremental':
       return { taps, sigma: std * (index + 1) };
@@ -30,31 +30,10 @@ export function blurStep(config: BlurConfig, index: number): BlurStep {
     case 'Exponential_reflect':
       return { taps, sigma: exactExp(std * index) };
     case 'Special_6_routine':
-      return { taps: 11, sigma: 0.35 + index / 100 };
+      return { taps, sigma: 0.35 + index / 100 };
     case 'Individual_Incremental':
-      return { taps: 2 * index + 1, sigma: 2 * (2 * index + 1) };
+      return { taps, sigma: 2 * (2 * index + 1) };
   }
-}
-
-const reflecting = ['Constant_reflect', 'Exponential_reflect', 'Special_6_routine'];
-export const blurPadding = (config: BlurConfig): Padding =>
-  reflecting.includes(config.routine) ? 'reflect' : 'circular';
-
-function checkWindowFits(config: BlurConfig, size: number): void {
-  const widest = blurStep(config, config.steps - 1).taps;
-  const limit = blurPadding(config) === 'reflect' ? size - 1 : size;
-  const radius = Math.floor(widest / 2);
-  if (radius > limit)
-    throw new ThawError(
-      'THAW_DEGRADATION_INVALID',
-      `degradation: a window of ${widest} taps (radius ${radius}) does not fit an image of ${size} pixels with ${blurPadding(config)} padding (radius at most ${limit})`,
-      {
-        cure:
-          config.routine === 'Individual_Incremental'
-            ? `Use at most ${limit + 1} steps.`
-            : `Use a kernelSize of at most ${2 * limit + 1}.`,
-      },
-    );
 }
 
 function chainedOperators(config: BlurConfig, size: number): Table {
@@ -91,7 +70,6 @@ function summary(config: BlurConfig): string {
 }
 
 export function createBlur(config: BlurConfig, geometry: ImageGeometry): Degradation {
-  checkWindowFits(config, geometry.size);
   const chained = chainedOperators(config, geometry.size);
   const tables: Record<string, Table> =
     config.routine === 'Individual_Incremental'

@@ -1,7 +1,6 @@
 /** Masks toward a constant colour z (section 2.4 of the reference): D(x, s) = alpha_s x + (1 - alpha_s) z, z drawn per image. */
 import * as tf from '@tensorflow/tfjs-core';
 import type { ColourMaskConfig } from '../../protocol/index.js';
-import { ThawError } from '../../protocol/index.js';
 import type { Degradation, ImageGeometry } from '../degradation.js';
 import { required } from '../degradation.js';
 import { cumulativeFades, fixedCentre, squaredDistances } from '../fade.js';
@@ -25,8 +24,6 @@ function alphaTable(config: ColourMaskConfig, size: number): Float32Array {
 
 export function createColourMask(config: ColourMaskConfig, geometry: ImageGeometry): Degradation {
   const { size, channels } = geometry;
-  if (size % 2 !== 0)
-    throw new ThawError('THAW_DEGRADATION_INVALID', `degradation: masks need an even image size, data.size is ${size}`);
   const apply: Degradation['apply'] = (x0, severity, tables, context) =>
     blend(
       x0,

@@ -5,7 +5,6 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { DecolorizationConfig } from '../../protocol/index.js';
-import { ThawError } from '../../protocol/index.js';
 import type { Degradation, ImageGeometry } from '../degradation.js';
 import { required } from '../degradation.js';
 import { blend, scalarAt, severityTable } from '../per-image.js';
@@ -26,14 +25,6 @@ function keptAt(config: DecolorizationConfig, severity: number): number {
 }
 
 export function createDecolorization(config: DecolorizationConfig, geometry: ImageGeometry): Degradation {
-  if (geometry.channels !== 3)
-    throw new ThawError(
-      'THAW_DEGRADATION_INVALID',
-      `degradation: decolorization needs colour images, data.channels is ${geometry.channels}`,
-      {
-        cure: 'Use a data set with 3 channels or another degradation.',
-      },
-    );
   const mix: Degradation['apply'] = (x0, severity, tables) =>
     blend(x0, tf.mean(x0, 3, true) as tf.Tensor4D, scalarAt(required(tables, 'keep'), severity));
   const apply: Degradation['apply'] = config.toLab

@@ -4,7 +4,6 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { MaskConfig } from '../../protocol/index.js';
-import { ThawError } from '../../protocol/index.js';
 import type { Degradation, ImageGeometry, Table, Tensors } from '../degradation.js';
 import { required, truncateTo8Bits } from '../degradation.js';
 import type { FadeSchedule } from '../fade.js';
@@ -45,8 +44,6 @@ function maskAround(table: tf.Tensor, centre: tf.Tensor2D, severity: tf.Tensor1D
 
 export function createMask(config: MaskConfig, geometry: ImageGeometry): Degradation {
   const { size } = geometry;
-  if (size % 2 !== 0)
-    throw new ThawError('THAW_DEGRADATION_INVALID', `degradation: masks need an even image size, data.size is ${size}`);
   const random = config.routine === 'Random_Incremental';
   const apply = (x0: tf.Tensor4D, severity: tf.Tensor1D, tables: Tensors, context: Tensors): tf.Tensor4D => {
     const table = required(tables, 'mask');

@@ -4,7 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { exactCosFirstQuadrant } from '../../model/index.js';
-import type { NoiseConfig } from '../../protocol/index.js';
+import type { AnimorphosisConfig, NoiseConfig } from '../../protocol/index.js';
 import type { Degradation, ImageGeometry } from '../degradation.js';
 import { required } from '../degradation.js';
 import { scalarAt, severityTable } from '../per-image.js';
@@ -68,6 +68,31 @@ export function createNoise(config: NoiseConfig, geometry: ImageGeometry): Degra
       family: 'noise',
       steps: config.steps,
       summary: `Normal noise on the cosine schedule in ${config.steps} steps`,
+    }),
+  };
+}
+
+/** Animorphosis: z is a picture of another data set, handed in by whoever draws the context. */
+export function createAnimorphosis(config: AnimorphosisConfig, geometry: ImageGeometry): Degradation {
+  const mixing = createMixing(config.steps, geometry);
+  const pixels = geometry.size * geometry.size * geometry.channels;
+  return {
+    ...mixing,
+    family: 'animorphosis',
+    steps: config.steps,
+    geometry,
+    partners: config.partners,
+    truncateStart: false,
+    drawContext(_, partner) {
+      if (partner?.length !== pixels)
+        throw new Error(`animorphosis needs a partner of ${pixels} values, it was given ${partner?.length ?? 'none'}`);
+      return { partner };
+    },
+    applyInTraining: mixing.apply,
+    describe: () => ({
+      family: 'animorphosis',
+      steps: config.steps,
+      summary: `Images dissolve into pictures of "${config.partners}" on the cosine schedule in ${config.steps} steps`,
     }),
   };
 }

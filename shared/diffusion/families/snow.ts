@@ -1,10 +1,10 @@
 /**
  * Snow (section 2.7 of the reference, after ImageNet-C): a thresholded, motion-blurred field and its 180 degree rotation are added to
- * the clean image. D(x, s) depends on the clean image only. Streaks and field are drawn once per image.
+ * the clean image. D(x, s) depends on the clean image only. Streaks and field are drawn once per image, or once for `patternImages`.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { SnowConfig } from '../../protocol/index.js';
-import { ThawError } from '../../protocol/index.js';
+import { snowTaps } from '../../protocol/index.js';
 import { RandomStream } from '../../runtime/index.js';
 import type { Degradation, ImageGeometry, Table } from '../degradation.js';
 import { required } from '../degradation.js';
@@ -16,7 +16,6 @@ interface SnowLevel {
   readonly mean: number;
   readonly deviation: number;
   readonly zoom: number;
-  readonly taps: number;
   /** First and last index. */
   readonly threshold: readonly [number, number];
   readonly sigma: readonly [number, number];
@@ -24,12 +23,11 @@ interface SnowLevel {
 }
 
 export const snowLevels: Readonly<Record<SnowConfig['level'], SnowLevel>> = {
-  1: { mean: 0.1, deviation: 0.3, zoom: 3, taps: 5, threshold: [0.7, 0.3], sigma: [0.5, 5], brightness: [0.95, 0.7] },
+  1: { mean: 0.1, deviation: 0.3, zoom: 3, threshold: [0.7, 0.3], sigma: [0.5, 5], brightness: [0.95, 0.7] },
   2: {
     mean: 0.55,
     deviation: 0.3,
     zoom: 2.5,
-    taps: 11,
     threshold: [1.15, 0.7],
     sigma: [0.05, 12],
     brightness: [0.95, 0.55],
@@ -38,7 +36,6 @@ export const snowLevels: Readonly<Record<SnowConfig['level'], SnowLevel>> = {
     mean: 0.55,
     deviation: 0.3,
     zoom: 2.5,
-    taps: 11,
     threshold: [1.15, 0.7],
     sigma: [0.05, 16],
     brightness: [0.95, 0.4],
@@ -47,7 +44,6 @@ export const snowLevels: Readonly<Record<SnowConfig['level'], SnowLevel>> = {
     mean: 0.55,
     deviation: 0.3,
     zoom: 2.5,
-    taps: 11,
     threshold: [1.15, 0.55],
     sigma: [0.05, 20],
     brightness: [0.95, 0.3],
@@ -86,11 +82,11 @@ export function clippedZoom(field: Float32Array, size: number, zoom: number): Fl
 }
 
 /** Motion blur of an axis with zero padding, one matrix per severity. */
-function streakTable(level: SnowLevel, steps: number, size: number): Table {
+function streakTable(level: SnowLevel, taps: number, steps: number, size: number): Table {
   const data = new Float32Array((steps + 1) * size * size);
-  const radius = Math.floor(level.taps / 2);
+  const radius = Math.floor(taps / 2);
   for (let s = 0; s <= steps; s++) {
-    const window = gaussianWindow(level.taps, atIndex(level.sigma, steps, s));
+    const window = gaussianWindow(taps, atIndex(level.sigma, steps, s));
     for (let i = 0; i < size; i++)
       for (let j = Math.max(0, i - radius); j <= Math.min(size - 1, i + radius); j++)
         data[(s * size + i) * size + j] = window[j - i + radius]!;
@@ -125,12 +121,6 @@ export function createSnow(config: SnowConfig, geometry: ImageGeometry): Degrada
   const { size, channels } = geometry;
   const { steps } = config;
   const level = snowLevels[config.level];
-  if (size < level.taps)
-    throw new ThawError(
-      'THAW_DEGRADATION_INVALID',
-      `degradation: snow of level ${config.level} needs images of at least ${level.taps} pixels, data.size is ${size}`,
-    );
-
   const brighten = (r: tf.Tensor4D, keep: tf.Tensor4D): tf.Tensor4D => {
     const grey = channels === 3 ? tf.sum(tf.mul(r, tf.tensor1d([0.299, 0.587, 0.114])), 3, true) : r;
     const bright = tf.maximum(r, tf.add(tf.mul(grey, 1.5), 0.5));
@@ -155,7 +145,7 @@ export function createSnow(config: SnowConfig, geometry: ImageGeometry): Degrada
     geometry,
     tables: {
       threshold: severityTable(steps, (s) => atIndex(level.threshold, steps, s)),
-      streak: streakTable(level, steps, size),
+      streak: streakTable(level, snowTaps(config.level), steps, size),
       ...(config.fixBrightness ? {} : { brightness: severityTable(steps, (s) => atIndex(level.brightness, steps, s)) }),
     },
     contextSpecs: {
@@ -165,6 +155,7 @@ export function createSnow(config: SnowConfig, geometry: ImageGeometry): Degrada
       vertical: { shape: [steps + 1], dtype: 'float32' },
     },
     truncateStart: false,
+    sharedBy: config.patternImages ?? 1,
     drawContext(given): Record<string, Float32Array> {
       const stream = config.randomSnow ? given : new RandomStream(fixedPatternSeed, 'degradation');
       const raw = Float32Array.from({ length: size * size }, () => level.mean + level.deviation * stream.normal());

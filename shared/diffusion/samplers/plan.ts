@@ -4,12 +4,14 @@
  */
 import { ThawError } from '../../protocol/index.js';
 import type { Degradation } from '../degradation.js';
+import type { TrainRoutine } from '../loss.js';
 
 /**
  * algorithm1: x_{s'} = D(x̂, s'). algorithm2: x_{s'} = x_s - D(x̂, s) + D(x̂, s'). direct: x_0 = R(x_T, T - 1).
- * ddim: D(x̂, s') with the noise estimated from x_s and x̂; for degradations that mix in noise only.
+ * ddim: D(x̂, s') with the noise estimated from x_s and x̂; for degradations that mix in noise only. step: x_{s-1} = R(x_s, s - 1),
+ * for networks trained to say the next state (routines Step and Step_Gradient).
  */
-export const samplingAlgorithms = ['algorithm1', 'algorithm2', 'direct', 'ddim'] as const;
+export const samplingAlgorithms = ['algorithm1', 'algorithm2', 'direct', 'ddim', 'step'] as const;
 export type SamplingAlgorithm = (typeof samplingAlgorithms)[number];
 
 export interface SamplingPlan {
@@ -63,13 +65,27 @@ export function planSampling(options: { algorithm: SamplingAlgorithm; steps: num
 }
 
 /**
- * Refuses an algorithm that the degradation has no update for.
+ * Refuses an algorithm that the degradation has no update for, or that the network was not trained for.
  * @throws ThawError THAW_SAMPLING_INVALID
  */
 export function checkAlgorithm(
   algorithm: SamplingAlgorithm,
   degradation: Pick<Degradation, 'family' | 'estimateNext'>,
+  routine: TrainRoutine = 'Final',
 ): void {
+  const saysNext = routine === 'Step' || routine === 'Step_Gradient';
+  if (routine === 'Gradient_norm')
+    throw new ThawError(
+      'THAW_SAMPLING_INVALID',
+      'sampler: the run was trained with the routine "Gradient_norm"; its network gives a direction without a length, and no sampler is known for it.',
+      { cure: 'Use a run with another trainRoutine: Final, Final_small_noise, Step, ...' },
+    );
+  if (saysNext !== (algorithm === 'step'))
+    throw new ThawError(
+      'THAW_SAMPLING_INVALID',
+      `sampler: "${algorithm}" does not go with the run's trainRoutine "${routine}", whose network gives ${saysNext ? 'the next state' : 'the clean image'}.`,
+      { cure: saysNext ? 'Use the sampler step.' : 'Use algorithm2, algorithm1, direct or ddim.' },
+    );
   if (algorithm === 'ddim' && degradation.estimateNext === undefined)
     throw new ThawError(
       'THAW_SAMPLING_INVALID',
@@ -78,7 +94,7 @@ export function checkAlgorithm(
     );
 }
 
-/** A plan on severities chosen by the caller: integers in 1..T, strictly falling. */
+/** A plan on severities chosen by the caller: integers in 1..T, strictly falling; for `step` without gaps, down to 1. */
 export function planSeverities(
   algorithm: SamplingAlgorithm,
   steps: number,
@@ -95,6 +111,12 @@ export function planSeverities(
         cure: `Give integers from ${steps} down to 1, each smaller than the one before.`,
       },
     );
+  if (algorithm === 'step' && severities.some((s, k) => s !== severities.length - k))
+    throw new ThawError(
+      'THAW_SAMPLING_INVALID',
+      `severities: the sampler step goes down one severity with each call; it cannot take ${severities.length} calls from severity ${severities[0]}.`,
+      { cure: 'Leave the number of calls out.' },
+    );
   return { algorithm, severities: algorithm === 'direct' ? severities.slice(0, 1) : [...severities] };
 }
 
@@ -104,6 +126,7 @@ export function samplingStep(plan: SamplingPlan, position: number): SamplingStep
   if (severity === undefined) return undefined;
   const nextSeverity = plan.severities[position + 1] ?? 0;
   const last = nextSeverity === 0;
+  if (plan.algorithm === 'step') return { severity, stepIndex: severity - 1, nextSeverity, update: 'estimate', last };
   if (plan.algorithm === 'algorithm2')
     return { severity, stepIndex: severity - 1, nextSeverity, update: 'improve', last };
   const between = plan.algorithm === 'ddim' ? 'renoise' : 'degrade-estimate';

@@ -1,0 +1,50 @@
+/** The data sets that a run reads, checked against its run file before any work. */
+import { laneCount, ThawError, type RunConfig } from '@thaw/shared/protocol';
+import type { ObjectStore } from '@thaw/shared/storage';
+import type { ReadSet } from './leases.js';
+import { loadManifest } from './manifest.js';
+import type { DatasetManifest } from './manifest.js';
+
+/**
+ * Refuses images that the run cannot be trained on.
+ * @param field of the run file that names the data set
+ * @throws ThawError THAW_DATA_INVALID naming the field and what is allowed
+ */
+export function checkImagesFit(
+  { data }: Pick<RunConfig, 'data'>,
+  { name, imageShape: [height, width, channels] }: Pick<DatasetManifest, 'name' | 'imageShape'>,
+  field: 'data.dataset' | 'degradation.partners' = 'data.dataset',
+): void {
+  if (channels !== data.channels) {
+    const kind = (n: number): string => (n === 1 ? 'grey (1 channel)' : 'coloured (3 channels)');
+    throw new ThawError(
+      'THAW_DATA_INVALID',
+      `${field}: the images of "${name}" are ${kind(channels)}, data.channels asks for ${data.channels}.`,
+      { cure: `Set data.channels to ${channels}, or pack the images again with --channels ${data.channels}.` },
+    );
+  }
+  if (height < data.size || width < data.size)
+    throw new ThawError(
+      'THAW_DATA_INVALID',
+      `${field}: the images of "${name}" are ${height} x ${width}, squares of data.size ${data.size} cannot be cut from them.`,
+      { cure: `Set data.size to at most ${Math.min(height, width)}, or pack larger images.` },
+    );
+}
+
+/**
+ * The run's own set and, for degradations that mix in pictures, that of the partners.
+ * @throws ThawError THAW_DATASET_NOT_FOUND, THAW_DATA_CORRUPT, THAW_DATA_INVALID
+ */
+export async function loadRunSets(
+  store: ObjectStore,
+  run: RunConfig,
+): Promise<{ readonly own: ReadSet; readonly partners?: ReadSet }> {
+  const order = { seed: run.seed, laneCount: laneCount(run), microBatch: run.batch.micro };
+  const manifest = await loadManifest(store, run.data.dataset);
+  checkImagesFit(run, manifest);
+  const own = { manifest, order };
+  if (run.degradation.family !== 'animorphosis') return { own };
+  const partners = await loadManifest(store, run.degradation.partners);
+  checkImagesFit(run, partners, 'degradation.partners');
+  return { own, partners: { manifest: partners, order: { ...order, of: 'partners' } } };
+}
