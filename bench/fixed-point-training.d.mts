@@ -27,6 +27,8 @@ export interface CurveWindow {
   readonly fixedPoint: number[];
   readonly control?: number[];
   readonly controlRms?: number;
+  readonly insideOfControl?: number;
+  readonly inside: number;
   readonly spread: number;
   readonly difference: number;
   readonly differenceRms: number;
@@ -43,3 +45,10 @@ export function compareCurves(
   }[],
   windowSteps: number,
 ): CurveWindow[];
+export function withinSpread(windows: readonly CurveWindow[]): {
+  readonly within: boolean;
+  readonly inside: number;
+  readonly insideOfControl: number | undefined;
+  readonly expected: number;
+  readonly of: number;
+};

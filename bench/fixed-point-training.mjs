@@ -166,8 +166,9 @@ export async function trainInFp32(training, steps, { fromLastLane = false } = {}
 /**
  * Loss curves as means over windows of steps, and whether the two ways differ by less than the seeds do.
  * @param curves one pair of curves a seed, with the control (fp32 in another order of its sums) where there is one
- * @returns per window: the means, the spread of the fp32 curves over the seeds, the largest difference between the ways for one seed, and
- *   the root mean squares over the seeds of that difference and of the control's from fp32
+ * @returns per window: the means, the spread of the fp32 curves over the seeds, the largest difference between the ways for one seed, the
+ *   root mean squares over the seeds of that difference and of the control's from fp32, and how many curves in fixed point (of the
+ *   control) lie between the lowest and the highest fp32 curve
  */
 export function compareCurves(curves, windowSteps) {
   const windows = [];
@@ -176,6 +177,7 @@ export function compareCurves(curves, windowSteps) {
     const of = (losses) => mean(losses.slice(from, from + windowSteps));
     const fp32 = curves.map((curve) => of(curve.fp32));
     const differences = (ways) => ways.map((value, i) => value - fp32[i]);
+    const inside = (ways) => ways.filter((value) => Math.min(...fp32) <= value && value <= Math.max(...fp32)).length;
     const rootMeanSquare = (values) => Math.sqrt(mean(values.map((value) => value * value)));
     const fixedPoint = curves.map((curve) => of(curve.fixedPoint));
     const control = curves.every((curve) => curve.fp32FromLastLane !== undefined)
@@ -186,7 +188,8 @@ export function compareCurves(curves, windowSteps) {
       throughStep: from + windowSteps,
       fp32,
       fixedPoint,
-      ...(control && { control, controlRms: rootMeanSquare(differences(control)) }),
+      inside: inside(fixedPoint),
+      ...(control && { control, controlRms: rootMeanSquare(differences(control)), insideOfControl: inside(control) }),
       spread: Math.max(...fp32) - Math.min(...fp32),
       difference: Math.max(...differences(fixedPoint).map(Math.abs)),
       differenceRms: rootMeanSquare(differences(fixedPoint)),
@@ -194,4 +197,20 @@ export function compareCurves(curves, windowSteps) {
     });
   }
   return windows;
+}
+
+/**
+ * Whether the curves in fixed point are within the spread of the seeds: they lie between the lowest and the highest of the n fp32 curves at
+ * least as often as one more fp32 seed would, which is (n - 1) / (n + 1) of the times.
+ * @returns {{ within: boolean, inside: number, insideOfControl: number | undefined, expected: number, of: number }}
+ */
+export function withinSpread(windows) {
+  const sum = (values) => values.reduce((total, value) => total + value, 0);
+  const n = windows[0].fp32.length;
+  const of = n * windows.length;
+  const expected = (of * (n - 1)) / (n + 1);
+  const inside = sum(windows.map((window) => window.inside));
+  const counts = windows.map((window) => window.insideOfControl);
+  const insideOfControl = counts.includes(undefined) ? undefined : sum(counts);
+  return { within: inside >= expected, inside, insideOfControl, expected, of };
 }

@@ -11,6 +11,7 @@ import {
   openTraining,
   trainInFixedPoint,
   trainInFp32,
+  withinSpread,
   type Trained,
 } from '../../bench/fixed-point-training.mjs';
 
@@ -90,4 +91,21 @@ test('a comparison of curves that drift apart says so', () => {
   );
   expect(first).toMatchObject({ fromStep: 1, throughStep: 2, spread: 0.5, difference: 0.5 });
   expect(second).toMatchObject({ fromStep: 3, throughStep: 4, spread: 0.5, difference: 1 });
+});
+
+test('the verdict over windows counts the curves inside those of the seeds, and a way that drifts is outside', () => {
+  const seeds = [1, 2, 3, 4].map((seed) => Array.from({ length: 4 }, (_, step) => seed / (step + 1)));
+  const curvesOf = (way: (losses: number[]) => number[]): { fp32: number[]; fixedPoint: number[] }[] =>
+    seeds.map((fp32) => ({ fp32, fixedPoint: way(fp32) }));
+  // A shuffle of the seeds is as good as another draw of them; a constant added puts the highest curve outside, then all.
+  const shuffled = compareCurves(
+    seeds.map((fp32, i) => ({ fp32, fixedPoint: seeds[(i + 1) % seeds.length]! })),
+    2,
+  );
+  expect(withinSpread(shuffled)).toMatchObject({ within: true, inside: 8, of: 8, expected: 4.8 });
+  const drifted = compareCurves(
+    curvesOf((losses) => losses.map((loss) => loss + 1.5)),
+    2,
+  );
+  expect(withinSpread(drifted).within).toBe(false);
 });
