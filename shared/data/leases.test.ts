@@ -1,10 +1,10 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { decodeMessage, encodeMessage } from '@thaw/shared/protocol';
-import { planEpoch, readsOf } from './lanes.js';
+import { planEpoch, readsOf, sampleOrder } from './lanes.js';
 import { LeaseBook } from './lease-book.js';
 import { LeaseSchema } from './lease.js';
 import type { Lease } from './lease.js';
-import { leasesFor, trainSchedule } from './leases.js';
+import { leaseHorizon, leasesFor, leaseWindow, trainSchedule } from './leases.js';
 import type { DatasetManifest } from './manifest.js';
 import { packNumbered } from './pack.fixture.js';
 
@@ -53,6 +53,45 @@ describe('leasesFor', () => {
   it('survives the wire, and refuses lanes that do not exist', () => {
     for (const lease of leases(2)) expect(decodeMessage(LeaseSchema, encodeMessage(LeaseSchema, lease))).toEqual(lease);
     expect(() => leases(0, 1, [3])).toThrow('no lane 3');
+  });
+});
+
+describe('leases of two data sets', () => {
+  const others = { seed: 11, laneCount: 3, microBatch: 4, of: 'partners' } as const;
+  let partners: DatasetManifest;
+  beforeAll(async () => {
+    ({ manifest: partners } = await packNumbered(40, 7)); // 3 steps an epoch
+  });
+  const sets = () => [
+    { manifest, order },
+    { manifest: partners, order: others },
+  ];
+
+  it('reach to the end of the following epoch of the set where that comes first, and cover every step until there', () => {
+    for (let step = 0; step < 30; step++) {
+      const { throughStep, leases: given } = leaseWindow(sets(), [0, 2], step, 4);
+      expect(throughStep).toBe(Math.min((Math.floor(step / 8) + 2) * 8, (Math.floor(step / 3) + 2) * 3));
+      expect(leaseHorizon(sets(), step)).toBe(throughStep);
+      expect(throughStep).toBeGreaterThan(step + 3);
+      for (const of of [undefined, 'partners'] as const) {
+        const book = new LeaseBook(4);
+        book.grant(
+          4,
+          given.filter((lease) => lease.of === of),
+        );
+        for (let at = step; at < throughStep; at++)
+          expect([book.holds(0, at), book.holds(2, at)]).toEqual([true, true]);
+      }
+    }
+  });
+
+  it('name the set they are of, on the wire too, and order it by draws of its own', () => {
+    const { leases: given } = leaseWindow(sets(), [1], 0, 1);
+    for (const lease of given) expect(decodeMessage(LeaseSchema, encodeMessage(LeaseSchema, lease))).toEqual(lease);
+    expect(given.map(({ of }) => of)).toEqual([undefined, undefined, 'partners', 'partners']);
+    const same = leaseWindow([{ manifest, order: { ...order, of: 'partners' } }], [1], 0, 1).leases;
+    expect(same[0]!.reads).not.toEqual(given[0]!.reads);
+    expect(sampleOrder(11, 0, 0, 15, 'partners')).not.toEqual(sampleOrder(11, 0, 0, 15));
   });
 });
 

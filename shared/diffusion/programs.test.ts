@@ -39,6 +39,7 @@ const degradations: [string, unknown, (1 | 3)?][] = [
   ['random mask', { family: 'mask', steps: 4, routine: 'Random_Incremental', kernelStd: 1, discrete: true }],
   ['colour mask', { family: 'colour-mask', steps: 4 }],
   ['noise', { family: 'noise', steps: 4 }],
+  ['animorphosis', { family: 'animorphosis', steps: 4, partners: 'animals' }],
   ['snow', { family: 'snow', steps: 4, level: 2, fixBrightness: false }, 3],
 ];
 
@@ -64,7 +65,10 @@ describe.each(degradations)('programs of %s', (_, config, channels = 1) => {
 
   it('name what they are fed', () => {
     const images = new Uint8Array(2 * 16 * 16 * channels).fill(200);
-    const fed = { ...trainingInputs(run, degradation, 0, 0, { images }), ...tableInputs(degradation) };
+    const fed = {
+      ...trainingInputs(run, degradation, 0, 0, { images, partners: images }),
+      ...tableInputs(degradation),
+    };
     const { inputs } = trainingProgram(run, 2, degradation);
     expect(Object.keys(fed).sort()).toEqual(Object.keys(inputs).sort());
     for (const [name, spec] of Object.entries(inputs)) {

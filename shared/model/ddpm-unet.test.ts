@@ -124,6 +124,29 @@ describe('on the engines', () => {
   });
   afterAll(() => Promise.all(engines.map((engine) => engine.close())));
 
+  it('without time embedding is the network at t = 0, with the same parameters', async () => {
+    const timeless = { ...small, timeEmbedding: false };
+    expect(networkWeightSpecs(timeless, images)).toEqual(specs);
+    const outputs = await Promise.all(
+      [
+        { config: timeless, t: Float32Array.of(2, 3) },
+        { config: small, t: Float32Array.of(0, 0) },
+        { config: small, t: Float32Array.of(2, 3) },
+      ].map(async ({ config, t }) => {
+        const compiled = await engines[0]!.load({
+          name: 'ddpm-forward',
+          weights: definition.weights,
+          inputs: { x: floats([batch, 8, 8, 3]), t: floats([batch]) },
+          fn: (w, given) => ({ y: network(w, given.x as tf.Tensor4D, given.t as tf.Tensor1D, config) }),
+        });
+        const stored = compiled.weights.map((weight) => [weight.name, toStored(weight, weights[weight.name]!)]);
+        return (await compiled.run({ weights: Object.fromEntries(stored), inputs: { x: inputs.x, t } })).y;
+      }),
+    );
+    expect(outputs[0]).toEqual(outputs[1]);
+    expect(outputs[0]).not.toEqual(outputs[2]);
+  });
+
   it('ONNX Runtime and tfjs agree on output and gradients, dropout included', async () => {
     const [got, want] = (await Promise.all(
       engines.map(async (engine) => {

@@ -64,6 +64,17 @@ describe('unet', () => {
     expect(await run(timeless, images, [0, 3, 7])).toEqual(await run(timeless, images, [1, 4, 5]));
   });
 
+  it('outputMeanScale takes the mean of the input off and adds that of the output, per image', async () => {
+    const plain = await run(base, images, [0, 3, 7]);
+    const scaled = await run({ ...base, outputMeanScale: true }, images, [0, 3, 7]);
+    const mean = (data: Float32Array, row: number): number =>
+      data.subarray(row * pixels, (row + 1) * pixels).reduce((sum, value) => sum + value, 0) / pixels;
+    scaled.forEach((value, i) => {
+      const row = Math.floor(i / pixels);
+      expect(value).toBeCloseTo(plain[i]! - mean(images, row) + mean(plain, row), 5);
+    });
+  });
+
   it('treats the images of a batch independently', async () => {
     const together = await run(base, images, [0, 3, 7]);
     const others = images.slice();

@@ -54,6 +54,18 @@ const open = (options: Partial<LeasedShardsOptions> = {}) => {
   opened.push(shards);
   return shards;
 };
+it('takes leases of its own set only, and reads partners in their own order', async () => {
+  const own = leases([0]);
+  const others = leasesFor({ manifest, order: { ...order, of: 'partners' }, lanes: [0], fromStep: 0, generation: 1 });
+  const [images, partners] = [open(), open({ of: 'partners' })];
+  for (const shards of [images, partners]) shards.grant(1, [...own, ...others]);
+  const [a, b] = [await images.read(0, 3), await partners.read(0, 3)];
+  expect(a.reads).not.toEqual(b.reads);
+  expect(b.images).not.toEqual(a.images);
+  partners.grant(2, leases([0], { generation: 2 }));
+  expect([partners.holds(0, 3), partners.generation]).toEqual([false, 2]);
+});
+
 const numbersOf = (images: Uint8Array): number[] =>
   Array.from({ length: images.length / 4 }, (_, row) => numberOf(images, row));
 const shardOf = (lane: number, step: number) =>

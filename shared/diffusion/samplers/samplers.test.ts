@@ -73,6 +73,25 @@ describe('estimated noise', () => {
   });
 });
 
+describe('networks that say the next state', () => {
+  it('go down one severity with each call and take no other sampler', () => {
+    expect(stepsOf(planSeverities('step', 5, [3, 2, 1])).map((s) => [s.stepIndex, s.nextSeverity, s.update])).toEqual([
+      [2, 2, 'estimate'],
+      [1, 1, 'estimate'],
+      [0, 0, 'estimate'],
+    ]);
+    expect(() => planSeverities('step', 8, [8, 4])).toThrow('cannot take 2 calls from severity 8');
+    const blur = { family: 'blur' };
+    for (const routine of ['Step', 'Step_Gradient'] as const) {
+      expect(() => checkAlgorithm('step', blur, routine)).not.toThrow();
+      expect(() => checkAlgorithm('algorithm2', blur, routine)).toThrow(`trainRoutine "${routine}"`);
+    }
+    expect(() => checkAlgorithm('step', blur, 'Final_random_mean')).toThrow('gives the clean image');
+    for (const algorithm of ['step', 'algorithm2'] as const)
+      expect(() => checkAlgorithm(algorithm, blur, 'Gradient_norm')).toThrow('a direction without a length');
+  });
+});
+
 describe('runSampler', () => {
   const degrade = (x: Float32Array, severity: number): Float32Array => x.map((value) => value * (1 - severity / 10));
 
