@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Degradation } from '@thaw/shared/diffusion';
-import { createDegradation, planSampling, runSampler } from '@thaw/shared/diffusion';
+import { createDegradation, planSampling, runSampler, traceSampler } from '@thaw/shared/diffusion';
 import type { BlurConfig, DegradationConfig } from '@thaw/shared/protocol';
 import { RandomStream } from '@thaw/shared/runtime';
 import { openEagerBackend } from '../golden/eager-backend.js';
@@ -24,7 +24,10 @@ const image = (seed: number, scale = 1): Float32Array => {
 
 const contextOf = (degradation: Degradation, seed: number): DegradeOptions => {
   const drawn = Array.from({ length: batch }, (_, row) =>
-    degradation.drawContext(new RandomStream(seed, 'degradation', 0, 0, row)),
+    degradation.drawContext(
+      new RandomStream(seed, 'degradation', 0, 0, row),
+      image(seed ^ (row + 1)).slice(0, length / batch), // a partner, where one is asked for
+    ),
   );
   const names = Object.entries(degradation.contextSpecs);
   return {
@@ -120,6 +123,7 @@ const families: readonly DegradationConfig[] = [
   { family: 'mask', steps: 5, routine: 'Random_Incremental', kernelStd: 0.6, initialMask: 1, discrete: false },
   { family: 'colour-mask', steps: 5, kernelStd: 0.6, initialMask: 1, reverse: true },
   { family: 'noise', steps: 5 },
+  { family: 'animorphosis', steps: 5, partners: 'others' },
   { family: 'snow', steps: 5, level: 2, randomSnow: true, fixBrightness: true, singleSnow: true },
 ];
 
@@ -301,7 +305,7 @@ describe('other families', () => {
   });
 
   it('noise and animorphosis: from x_T = z, x_0 is (1 - b_T) z plus a weighted average of the predictions', async () => {
-    const degradation = createDegradation({ family: 'noise', steps: 12 }, geometry);
+    const degradation = createDegradation({ family: 'animorphosis', steps: 12, partners: 'others' }, geometry);
     const [keepImage, keepPartner] = [degradation.tables['keep-image']!.data, degradation.tables['keep-partner']!.data];
     await fc.assert(
       fc.asyncProperty(seeds, async (seed) => {
@@ -392,6 +396,100 @@ describe('other families', () => {
         { ...options, numRuns: 10 },
       );
     }
+  });
+
+  it('what A_s removes is all that an error of a prediction can spoil: x_0 - x* = sum (A_{s-1} - A_s)(xhat_s - x*)', async () => {
+    for (const config of families.filter(({ family }) => family === 'blur' || family === 'super-resolution')) {
+      const degradation = createDegradation(config, geometry);
+      await fc.assert(
+        fc.asyncProperty(seeds, async (seed) => {
+          const clean = image(seed);
+          const { final, steps } = await algorithm2(degradation, at(degradation, clean, degradation.steps), seed);
+          const expected = Float64Array.from(clean);
+          for (const { severity, nextSeverity, estimate } of steps) {
+            const error = estimate.map((value, i) => value - clean[i]!);
+            const [from, to] = [at(degradation, error, severity), at(degradation, error, nextSeverity)];
+            for (let i = 0; i < length; i++) expected[i]! += to[i]! - from[i]!;
+          }
+          expectClose(final, expected, 1e-5);
+        }),
+        { ...options, numRuns: 8 },
+      );
+    }
+  });
+
+  it('Algorithm 1 keeps the whole error of its last prediction: x_0 = R(x_1, 0)', async () => {
+    for (const config of families) {
+      const degradation = createDegradation(config, geometry);
+      await fc.assert(
+        fc.asyncProperty(seeds, async (seed) => {
+          const drawn = contextOf(degradation, seed);
+          const { estimates, final, states } = await traceSampler(
+            planSampling({ algorithm: 'algorithm1', steps: degradation.steps }),
+            at(degradation, image(seed), degradation.steps, drawn),
+            { restore: wild(seed), degrade: (x0, severity) => at(degradation, x0, severity, drawn) },
+          );
+          expect(final).toBe(estimates.at(-1));
+          expect(final).toEqual(wild(seed)(states.at(-2)!, 0));
+        }),
+        { ...options, numRuns: 4 },
+      );
+    }
+  });
+
+  it('snow with fixed brightness, where nothing is cut off: any network is exact with Algorithm 2', async () => {
+    const degradation = createDegradation(
+      { family: 'snow', steps: 5, level: 1, randomSnow: true, fixBrightness: true, singleSnow: false },
+      geometry,
+    );
+    let exact = 0;
+    await fc.assert(
+      fc.asyncProperty(seeds, async (seed) => {
+        const drawn = contextOf(degradation, seed);
+        // So dark that no snow reaches white; the network's guesses are as dark, and wrong.
+        const clean = image(seed).map((value) => 0.05 * (value - 1) - 0.9);
+        const guess = image(seed ^ 1).map((value) => 0.05 * (value - 1) - 0.9);
+        const start = at(degradation, clean, 5, drawn);
+        if (start.some((value) => value >= 1)) return; // cut off after all
+        const final = await runSampler(planSampling({ algorithm: 'algorithm2', steps: 5 }), start, {
+          restore: () => guess,
+          degrade: (x0, severity) => at(degradation, x0, severity, drawn),
+        });
+        exact++;
+        expectClose(final, clean, 2e-6);
+      }),
+      { ...options, numRuns: 40 },
+    );
+    expect(exact).toBeGreaterThan(5);
+  });
+
+  it('colour masks: x_0 is a convex combination per pixel of the clean image and the predictions', async () => {
+    const degradation = createDegradation(
+      { family: 'colour-mask', steps: 6, kernelStd: 0.6, initialMask: 1, reverse: true },
+      geometry,
+    );
+    const alphas = degradation.tables.alpha!.data;
+    const alpha = (severity: number, k: number): number =>
+      alphas[severity * size * size + (Math.floor(k / channels) % (size * size))]!;
+    await fc.assert(
+      fc.asyncProperty(seeds, async (seed) => {
+        const drawn = contextOf(degradation, seed);
+        const clean = image(seed);
+        const { final, steps } = await algorithm2(degradation, at(degradation, clean, 6, drawn), seed, drawn);
+        // The colour mixed in at T is taken out again, severity by severity.
+        const expected = clean.map((value, k) => {
+          let sum = alpha(6, k) * value;
+          for (const { severity, estimate } of steps) {
+            const weight = alpha(severity - 1, k) - alpha(severity, k);
+            expect(weight).toBeGreaterThanOrEqual(-1e-7);
+            sum += weight * estimate[k]!;
+          }
+          return sum;
+        });
+        expectClose(final, expected, 5e-6);
+      }),
+      { ...options, numRuns: 10 },
+    );
   });
 
   it('snow with fixed brightness only brightens', () => {

@@ -39,3 +39,41 @@ export async function runSampler(plan: SamplingPlan, start: Images, callbacks: S
     else x = algorithm2Update(x, await degrade(estimate, step.severity), await degrade(estimate, step.nextSeverity));
   }
 }
+
+/**
+ * All of a trajectory. The official tracing samplers return parts of it: blur and super-resolution x_T .. x_1 (blur also x_0), masks, snow
+ * and decolorization x_{T-1} .. x_0; each with the estimates.
+ */
+export interface SamplingTrace {
+  /** x_T .. x_0, one more than the calls. */
+  readonly states: readonly Images[];
+  /** R(x_s, s - 1) of every call. */
+  readonly estimates: readonly Images[];
+  /** x_0, less the noise where there was some. */
+  readonly final: Images;
+}
+
+/**
+ * {@link runSampler} with everything on the way.
+ * @param noise added to the start and taken off the final image again, as the official tracing sampler of blurs does with deviation 0.001
+ */
+export async function traceSampler(
+  plan: SamplingPlan,
+  start: Images,
+  callbacks: SamplerCallbacks,
+  noise?: Images,
+): Promise<SamplingTrace> {
+  const states: Images[] = [];
+  const estimates: Images[] = [];
+  const from = noise === undefined ? start : start.map((value, i) => value + noise[i]!);
+  const last = await runSampler(plan, from, {
+    ...callbacks,
+    onStep(step, x, estimate) {
+      states.push(x);
+      estimates.push(estimate);
+      callbacks.onStep?.(step, x, estimate);
+    },
+  });
+  const final = noise === undefined ? last : last.map((value, i) => value - noise[i]!);
+  return { states: [...states, last], estimates, final };
+}

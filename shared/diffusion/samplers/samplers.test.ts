@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { createDegradation } from '../registry.js';
 import { checkAlgorithm, planSampling, planSeverities, samplingStep, severitySequence } from './plan.js';
 import type { SamplingPlan, SamplingStep } from './plan.js';
-import { algorithm2Update, runSampler } from './run.js';
+import { algorithm2Update, runSampler, traceSampler } from './run.js';
 
 function stepsOf(plan: SamplingPlan): SamplingStep[] {
   const steps: SamplingStep[] = [];
@@ -108,6 +108,25 @@ describe('runSampler', () => {
     expect(severities).toEqual([4, 3, 3, 2, 2, 1, 1]);
     expect(start).toEqual(Float32Array.of(1, 2));
     expect(result).not.toEqual(start);
+  });
+
+  it('is traced from x_T to x_0; noise added to the start is taken off the end', async () => {
+    const clean = Float32Array.of(0.5, -0.25, 0);
+    const plan = planSampling({ algorithm: 'algorithm2', steps: 4 });
+    const callbacks = { restore: (x: Float32Array) => x.map((value) => value / 2), degrade };
+    const { states, estimates, final } = await traceSampler(plan, degrade(clean, 4), callbacks);
+    expect([states.length, estimates.length]).toEqual([5, 4]);
+    expect(states[0]).toEqual(degrade(clean, 4));
+    expect(states[4]).toBe(final);
+    expect(final).toEqual(await runSampler(plan, degrade(clean, 4), callbacks));
+    estimates.forEach((estimate, k) => expect(estimate).toEqual(states[k]!.map((value) => value / 2)));
+    const noise = Float32Array.of(0.001, -0.002, 0.003);
+    const noisy = await traceSampler(plan, degrade(clean, 4), callbacks, noise);
+    noisy.states[0]!.forEach((value, i) => expect(value).toBeCloseTo(states[0]![i]! + noise[i]!, 7));
+    noisy.final.forEach((value, i) => expect(value).toBeCloseTo(noisy.states[4]![i]! - noise[i]!, 7));
+    // A perfect network gives the clean image back, and with the noise taken off exactly that.
+    const perfect = await traceSampler(plan, degrade(clean, 4), { restore: () => clean, degrade }, noise);
+    perfect.final.forEach((value, i) => expect(value).toBeCloseTo(clean[i]!, 6));
   });
 
   it('algorithm 2 adds in a fixed order in float32', () => {

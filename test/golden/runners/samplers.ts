@@ -1,7 +1,7 @@
 /** Samplers with the affine stand-in network R(x, t)[c] = sum_k M[c, k] x[k] + v[c] (t + 1) / T. */
 import * as tf from '@tensorflow/tfjs-core';
 import type { Degradation, SamplingAlgorithm } from '@thaw/shared/diffusion';
-import { createDegradation, planSampling, restorationLoss, runSampler } from '@thaw/shared/diffusion';
+import { createDegradation, planSampling, restorationLoss, traceSampler } from '@thaw/shared/diffusion';
 import type { GoldenCase } from '../vectors.js';
 import { blurConfig } from './blur.js';
 import type { DegradeOptions, Images } from './images.js';
@@ -30,9 +30,9 @@ export function affineRestoration(
 
 export interface SampledTrajectory {
   /** x_T .. x_1, NHWC. */
-  readonly states: Float32Array[];
+  readonly states: readonly Float32Array[];
   /** R(x_s, s - 1), s = T..1. */
-  readonly estimates: Float32Array[];
+  readonly estimates: readonly Float32Array[];
   readonly final: Float32Array;
 }
 
@@ -45,20 +45,15 @@ export async function sample(
   options: DegradeOptions = {},
 ): Promise<SampledTrajectory> {
   const { shape } = start;
-  const states: Float32Array[] = [];
-  const estimates: Float32Array[] = [];
-  const final = await runSampler(planSampling({ algorithm, steps: degradation.steps }), start.data, {
+  const plan = planSampling({ algorithm, steps: degradation.steps });
+  const { states, estimates, final } = await traceSampler(plan, start.data, {
     restore: affineRestoration(golden, degradation.steps, shape[3]),
     degrade: (x0, severity) =>
       degrade(degradation, { shape, data: x0 }, new Array<number>(shape[0]).fill(severity), options),
     estimateNext: (x, estimate, severity, nextSeverity) =>
       estimateNext(degradation, shape, x, estimate, severity, nextSeverity),
-    onStep: (_, x, estimate) => {
-      states.push(x);
-      estimates.push(estimate);
-    },
   });
-  return { states, estimates, final };
+  return { states: states.slice(0, -1), estimates, final };
 }
 
 export const fullyDegraded = (degradation: Degradation, x0: Images, options: DegradeOptions = {}): Images => ({
