@@ -2,7 +2,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { SamplingAlgorithmSchema, ThawError } from '@thaw/shared/protocol';
-import { createRun, openStore } from '@thaw/shared/storage';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { defaultClusterDir, requireCluster } from './cluster/cluster-file.js';
 import { storeUrlOf } from './cluster/local-cluster.js';
@@ -458,10 +457,9 @@ withStore(
   .option('--seed <n>', 'seed of the run', wholeNumber(0))
   .action((file, options) =>
     attempt(options, async () => {
-      const stored = await createRun(
-        await openStore(storeOf(options)),
-        readRunFile(file, { seed: options.seed, steps: options.steps }),
-      );
+      const { createRunFromFile } = await import('./commands/create-run.js');
+      const { seed, steps } = options;
+      const stored = await createRunFromFile(storeOf(options), file, { seed, steps });
       printResult(
         { run: stored.config.name, steps: stored.targetSteps, configSha256: stored.configSha256 },
         options.json,

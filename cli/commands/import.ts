@@ -1,7 +1,7 @@
 /** `thaw import`: weights with the official parameter names, from a safetensors file, become step 0 of a new run. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { loadManifest } from '@thaw/shared/data';
+import { loadRunSets } from '@thaw/shared/data';
 import { networkWeightSpecs, sizeOf } from '@thaw/shared/model';
 import { checkpointSliceCount, initialHistoryDigest, ThawError, type RunConfig } from '@thaw/shared/protocol';
 import {
@@ -109,7 +109,7 @@ export async function importWeights({ storeUrl, file, run, nowMs }: ImportOption
   }
   const weights = officialWeights(bytes, run);
   const store = await openStore(storeUrl);
-  const dataset = await loadManifest(store, run.data.dataset);
+  const dataset = (await loadRunSets(store, run)).own.manifest;
   const present = await newestCheckpoint(store, run.name);
   if (present !== undefined && present.manifest.step > 0)
     throw new ThawError(

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { Status } from '@thaw/coordinator';
 import { ThawError, type RunConfig } from '@thaw/shared/protocol';
+import { loadRunSets } from '@thaw/shared/data';
 import { checkpointKey, createRun, openStore, type ObjectStore } from '@thaw/shared/storage';
 import { callJson, type ApiTarget } from '../cluster/api.js';
 import { assertFolderFree, startLocalCluster, storeUrlOf } from '../cluster/local-cluster.js';
@@ -91,6 +92,7 @@ export async function up(options: UpOptions): Promise<void> {
   const progress = createProgress();
   const store = await openStore(storeUrlOf(dir));
   await ensureDataset(store, run, progress);
+  await loadRunSets(store, run); // refuses images that do not fit
   await createRun(store, run);
   progress.say(`Starting broker, coordinator, ${options.trainers} trainer(s), ${options.samplers} sampler(s) ...`);
   const cluster = await startLocalCluster({ ...options, dir, run: run.name, onIncident: progress.say });

@@ -327,7 +327,11 @@ export const errorRegistry = {
     'No model has been loaded yet.',
     'Wait until a checkpoint was promoted; GET /readyz says what is missing.',
   ),
-  THAW_IMAGE_INVALID: entry(400, 'A file is not an image that can be read.', 'Send a PNG or JPEG file.'),
+  THAW_IMAGE_INVALID: entry(
+    400,
+    'A file is not an image that can be read.',
+    'Send a PNG or JPEG file, or a safetensors file with one F32 tensor.',
+  ),
   THAW_IMAGE_TOO_LARGE: entry(413, 'An image has too many pixels.', 'Send a smaller image.'),
   THAW_BODY_TOO_LARGE: entry(413, 'A request body is too large.', 'Send less at once.'),
   THAW_MEDIA_TYPE: entry(

@@ -38,6 +38,7 @@ const queryFields = {
   version: Number,
   severity: Number,
   calls: Number,
+  noise: Number,
   deadlineMs: Number,
   channel: String,
   run: String,
@@ -55,8 +56,10 @@ const queryDescription = {
 };
 
 export function addJobRoutes(app: FastifyInstance, { service, images, maxWaitMs }: JobRouteOptions): void {
-  app.addContentTypeParser(['image/png', 'image/jpeg'], { parseAs: 'buffer' }, (_request, body, done) =>
-    done(null, body),
+  app.addContentTypeParser(
+    ['image/png', 'image/jpeg', 'application/octet-stream'],
+    { parseAs: 'buffer' },
+    (_request, body, done) => done(null, body),
   );
 
   app.post(
@@ -131,7 +134,7 @@ export function addJobRoutes(app: FastifyInstance, { service, images, maxWaitMs 
     {
       schema: {
         summary: 'Restore the PNG or JPEG that is the body; answers the PNG',
-        consumes: ['image/png', 'image/jpeg'],
+        consumes: ['image/png', 'image/jpeg', 'application/octet-stream'],
         querystring: queryDescription,
         response: { 200: pngAnswer, '4xx': errorAnswer },
       },
@@ -140,7 +143,7 @@ export function addJobRoutes(app: FastifyInstance, { service, images, maxWaitMs 
       if (!Buffer.isBuffer(request.body))
         throw new ThawError(
           'THAW_MEDIA_TYPE',
-          'The body must be an image with the content type image/png or image/jpeg.',
+          'The body must be an image with the content type image/png or image/jpeg, or a safetensors file with application/octet-stream.',
         );
       // The file itself is handed to `submit`; the request only has to say that there is one.
       const asked = parseJobRequest({ ...fromQuery(request.query), mode: 'restore', image: '' });

@@ -32,7 +32,12 @@ export const JobRequestSchema = z
       .min(1)
       .optional()
       .describe('Number of network calls, spread evenly over the severities; one per severity unless given.'),
-    image: z.base64().optional().describe('PNG or JPEG, for restore.'),
+    image: z
+      .base64()
+      .optional()
+      .describe(
+        'PNG, JPEG, or safetensors with one F32 tensor "image" [height, width, channels] in [-1, 1], for restore.',
+      ),
     degrade: z.boolean().optional().describe('restore: the image is clean; degrade it to `severity` first.'),
     noise: z
       .number()

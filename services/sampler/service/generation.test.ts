@@ -7,6 +7,7 @@ import { silentLogger } from '@thaw/shared/runtime';
 import {
   createRun,
   decodeSafetensors,
+  encodeSafetensors,
   MemoryStore,
   promote,
   writeCheckpoint,
@@ -236,6 +237,17 @@ describe('a job that restores', () => {
     const [before, raised, after] = [plain.images[0]!.degraded!, noisy.images[0]!.degraded!, noisy.images[0]!.sampled!];
     means(after).forEach((mean, c) => expect(Math.abs(mean - means(before)[c]!)).toBeLessThan(2e-6));
     expect(Math.abs(means(raised)[0]! - means(before)[0]!)).toBeGreaterThan(1e-5);
+  }, 60_000);
+
+  it('goes on from the exact values of a tensor, not from 8 bits', async () => {
+    const request = { mode: 'sample', count: 1, sampler: 'algorithm2' };
+    const { images } = await rowsOf('faces', { ...request, count: 2 });
+    const { degraded, sampled } = images[0]!;
+    const file = encodeSafetensors({ degraded: { dtype: 'F32', shape: [8, 8, 3], data: degraded as never } });
+    const { id } = await submit('faces', { mode: 'restore', image: Buffer.from(file).toString('base64') });
+    expect(await sampler.service.waitForEnd(id, 20_000)).toMatchObject({ state: 'done' });
+    const restored = decodeSafetensors(await sampler.service.resultBytes(id, 0)).tensors;
+    expect(restored.sampled!.data).toEqual(sampled);
   }, 60_000);
 
   it('by animorphosis undoes a mixture with the same picture', async () => {

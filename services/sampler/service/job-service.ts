@@ -3,11 +3,12 @@ import { ThawError, type JobSpec, type ModelVersion } from '@thaw/shared/protoco
 import { randomHex, type Entropy } from '@thaw/shared/runtime';
 import { refusal, type AdmissionState } from '../admission/index.js';
 import { jobSpec, jobStatus, missingImage, parseChannel, type JobRequest, type JobStatus } from '../jobs/index.js';
-import type { ImageCodec, ImageShape, ModelSource } from '../ports.js';
+import type { ImageCodec, ImageShape, ModelSource, Pixels } from '../ports.js';
 import { severityOf } from '../trajectory/index.js';
 import type { Images } from './job-store.js';
 import { generationFrom, restorationFrom } from './generation.js';
 import { KeepingLoop, type KeepingLoopOptions } from './keeping-loop.js';
+import { isSafetensors, tensorImage, type TensorImage } from './tensor-image.js';
 import type { VersionFollower } from './version-follower.js';
 
 export interface JobServiceOptions extends KeepingLoopOptions {
@@ -51,7 +52,7 @@ export class JobService {
    * @throws ThawError with the reason of a refusal; nothing has happened then
    */
   async submit(request: JobRequest, imageFile?: Uint8Array): Promise<JobSpec> {
-    const { clock, models, images, testImages, jobs, entropy, name } = this.#o;
+    const { clock, models, testImages, jobs, entropy, name } = this.#o;
     const { queuedRows, draining } = this;
     const admission: AdmissionState = { queuedRows, drain: this.#loop.drainRate, draining };
     const refused = refusal(admission, this.#o, { rows: request.count, deadlineMs: request.deadlineMs }, clock.nowMs());
@@ -69,7 +70,7 @@ export class JobService {
       const testCount = request.mode === 'sample' ? await testImages.count(dataset, 'test') : 0;
       const id = randomHex(entropy, 16);
       const spec = jobSpec(request, { id, nowMs, version, steps, dataset, testCount, ...start });
-      const input = restoring ? await images.decode(imageFile ?? decodeBase64(request), shape) : undefined;
+      const input = restoring ? await this.#startImage(imageFile ?? decodeBase64(request), shape) : undefined;
       if (this.draining) throw new ThawError('THAW_DRAINING', 'This sampler is shutting down and takes no new jobs.');
       await jobs.create(spec, name, input);
       this.#loop.keep(spec);
@@ -77,6 +78,11 @@ export class JobService {
     } finally {
       this.#reserved -= request.count;
     }
+  }
+
+  /** An image file, or exact values as safetensors. @throws ThawError THAW_IMAGE_INVALID, THAW_IMAGE_TOO_LARGE, THAW_SAFETENSORS_INVALID */
+  async #startImage(file: Uint8Array, shape: ImageShape): Promise<Pixels | TensorImage> {
+    return isSafetensors(file) ? tensorImage(file, shape) : this.#o.images.decode(file, shape);
   }
 
   /** @throws ThawError THAW_JOB_NOT_FOUND */

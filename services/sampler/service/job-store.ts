@@ -4,6 +4,7 @@ import { decodeSafetensors, encodeSafetensors, type ObjectStore, type Tensor } f
 import type { z } from 'zod';
 import { JobEndSchema, jobKeys, KeeperSchema, openJobId, stateSeverity, type JobEnd } from '../jobs/index.js';
 import type { ImageShape, Pixels } from '../ports.js';
+import type { TensorImage } from './tensor-image.js';
 
 /** Images of one object by name, float32 [H, W, C]. */
 export type Images = Readonly<Record<string, Float32Array>>;
@@ -50,10 +51,13 @@ export class JobStore {
   }
 
   /** Everything that must be durable before a job is accepted: the input, the keeper's mark, the specification last. */
-  async create(spec: JobSpec, keeper: string, input?: Pixels): Promise<void> {
+  async create(spec: JobSpec, keeper: string, input?: Pixels | TensorImage): Promise<void> {
     if (input !== undefined) {
       const shape = [input.height, input.width, input.channels];
-      const image: Tensor = { dtype: 'U8', shape, data: input.bytes as Tensor['data'] };
+      const image: Tensor =
+        'values' in input
+          ? { dtype: 'F32', shape, data: input.values as Tensor['data'] }
+          : { dtype: 'U8', shape, data: input.bytes as Tensor['data'] };
       await this.#store.putIfAbsent(jobKeys.input(spec.id), encodeSafetensors({ image }));
     }
     await this.#store.putIfAbsent(jobKeys.open(spec.id), this.#keeperBytes(keeper, spec.acceptedMs));
@@ -79,11 +83,12 @@ export class JobStore {
     return spec;
   }
 
-  /** Start image of a restore job, uint8. */
-  async input(id: string): Promise<Uint8Array> {
+  /** Start image of a restore job, [H, W, C]: uint8, or float32 where exact values were sent. */
+  async input(id: string): Promise<Uint8Array | Float32Array> {
     const stored = await this.#store.get(jobKeys.input(id));
     const image = stored && decodeSafetensors(stored.bytes).tensors.image?.data;
-    if (!(image instanceof Uint8Array)) throw new ThawError('THAW_INTERNAL', `The input of job ${id} is missing.`);
+    if (!(image instanceof Uint8Array) && !(image instanceof Float32Array))
+      throw new ThawError('THAW_INTERNAL', `The input of job ${id} is missing.`);
     return image;
   }
 

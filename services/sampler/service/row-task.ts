@@ -27,7 +27,10 @@ export function rowTask(spec: JobSpec, row: number, world: RowTaskWorld): RowTas
   const start: { original?: Float32Array; degraded?: Float32Array; model?: RestorationModel } = {};
 
   const startImage = async (shape: ImageShape): Promise<Float32Array> => {
-    if (spec.mode === 'restore') return pixelsToUnit(await jobs.input(spec.id));
+    if (spec.mode === 'restore') {
+      const input = await jobs.input(spec.id);
+      return input instanceof Uint8Array ? pixelsToUnit(input) : input;
+    }
     if (spec.mode === 'generate') {
       const { height: size, channels } = shape;
       const { mixture, edge = 1 } = spec.start ?? {};

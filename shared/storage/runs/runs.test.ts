@@ -29,7 +29,14 @@ test('a run is stored once; the same run may be given a further target', async (
 test('another configuration under the same name is refused and changes nothing', async () => {
   const store = new MemoryStore();
   await createRun(store, config());
-  await expect(createRun(store, config({ seed: 2, steps: 900 }))).rejects.toMatchObject({ code: 'THAW_RUN_CONFLICT' });
+  await expect(createRun(store, config({ seed: 2, steps: 900 }))).rejects.toMatchObject({
+    code: 'THAW_RUN_CONFLICT',
+    message: 'The run "trial" is in the store already, with another configuration: seed is 1 there and 2 here.',
+  });
+  const snow = { family: 'snow', steps: 8, level: 3 } as RunConfig['degradation'];
+  await expect(createRun(store, config({ degradation: snow }))).rejects.toThrow(
+    'degradation.family is "blur" there and "snow" here',
+  );
   expect((await loadRun(store, 'trial')).targetSteps).toBe(100);
   await expect(loadRun(store, 'other')).rejects.toMatchObject({ code: 'THAW_RUN_NOT_FOUND' });
 });

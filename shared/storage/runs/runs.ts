@@ -22,7 +22,19 @@ export interface StoredRun {
 
 const encode = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, undefined, 1)}\n`);
 const parse = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes));
-const identity = (config: RunConfig): string => JSON.stringify({ ...config, steps: 0 });
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Fields that differ, with both values. A field that is left out is undefined, whatever it means. */
+function differences(stored: unknown, given: unknown, path = ''): string[] {
+  if (isRecord(stored) && isRecord(given))
+    return [...new Set([...Object.keys(stored), ...Object.keys(given)])].flatMap((name) =>
+      differences(stored[name], given[name], path === '' ? name : `${path}.${name}`),
+    );
+  if (JSON.stringify(stored) === JSON.stringify(given)) return [];
+  const shown = (value: unknown): string => (value === undefined ? 'nothing' : JSON.stringify(value));
+  return [`${path} is ${shown(stored)} there and ${shown(given)} here`];
+}
 
 /**
  * Stores a run's configuration, or finds that the stored one is the same run; then sets the target to `config.steps`.
@@ -32,10 +44,11 @@ export async function createRun(store: ObjectStore, config: RunConfig): Promise<
   const { created } = await store.putIfAbsent(runKey(config.name), encode(config));
   if (!created) {
     const stored = await loadRun(store, config.name);
-    if (identity(stored.config) !== identity(config))
+    const differing = differences({ ...stored.config, steps: 0 }, { ...config, steps: 0 });
+    if (differing.length > 0)
       throw new ThawError(
         'THAW_RUN_CONFLICT',
-        `The run "${config.name}" is in the store already, with another configuration.`,
+        `The run "${config.name}" is in the store already, with another configuration: ${differing.slice(0, 8).join('; ')}.`,
       );
   }
   await setTargetSteps(store, config.name, config.steps);
