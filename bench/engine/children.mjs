@@ -29,7 +29,11 @@ export function contestants(kind, torch, compile) {
     ...(compile ? [peer('torch.compile', 'contiguous', true)] : []),
   ];
   if (kind === 'adam')
-    return [own('thaw', 'adam'), ...(torch ? [peer('torch fused', 'fused'), peer('torch foreach', 'foreach')] : [])];
+    return [
+      own('thaw', 'in place'),
+      own('thaw, copied tiles', 'tiles'),
+      ...(torch ? [peer('torch fused', 'fused'), peer('torch foreach', 'foreach')] : []),
+    ];
   if (kind === 'forward')
     return [own('thaw, constant weights', 'constant'), own('thaw', 'inputs'), ...(networks ?? [])];
   return [own('thaw', 'inputs'), ...(networks ?? [])];

@@ -82,18 +82,26 @@ async function prepareNetwork(work, folder) {
   };
 }
 
+/** What a trainer does with the totals of a step: mean gradient, Adam, average, largest totals per block. */
 async function prepareAdam({ parameters }) {
-  const { adamRange, updateAverage } = await import(
-    new URL('../../services/trainer/dist/optimizer/index.js', import.meta.url).href
+  const { averageUpdateOf, createLayout, simdKernels } = await import(
+    new URL('../../services/trainer/dist/index.js', import.meta.url).href
   );
-  const filled = (value) => new Float32Array(new SharedArrayBuffer(4 * parameters)).fill(value);
-  const arrays = { weights: filled(0.01), firstMoment: filled(0), secondMoment: filled(0) };
-  const [gradient, average] = [filled(1e-3), filled(0.01)];
-  const update = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, stepSize: 2e-4, secondMomentScale: 0.0316 };
-  call = () => {
-    adamRange(arrays, 0, parameters, gradient, 0, update);
-    updateAverage(average, arrays.weights, 10, { every: 1, startStep: 0, decay: 0.995 });
+  const kernels = simdKernels({ capacityBytes: variant === 'in place' ? 5 * 4 * parameters + 4096 : 0 });
+  // In as many tensors as the network has, as on PyTorch's side.
+  const tensors = Array.from({ length: 200 }, (_, i) => ({ name: `t${i}`, size: Math.floor(parameters / 200) }));
+  const layout = createLayout(tensors, 4);
+  const filled = (value) => kernels.float32(layout.valueCount).fill(value);
+  const arrays = { weights: filled(0.01), ema: filled(0.01), firstMoment: filled(0), secondMoment: filled(0) };
+  const update = {
+    sums: kernels.int32(layout.valueCount).fill(1000),
+    exponents: new Int8Array(layout.blockCount).fill(-18),
+    laneCount: 4,
+    adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, stepSize: 2e-4, secondMomentScale: 0.0316 },
+    average: averageUpdateOf({ every: 1, startStep: 0, decay: 0.995 }, 10),
   };
+  const largest = new Uint32Array(layout.blockCount);
+  call = () => kernels.update(layout, 0, layout.blockCount, arrays, update, largest);
 }
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -16,10 +16,15 @@ import { TrainerShell } from './io/shell.js';
 import { loadNewestState } from './io/state-loader.js';
 import { allocateArrays, weightViews, type StateLayout } from './state/official-order.js';
 import { Trainer } from './member/index.js';
+import { simdKernels } from './kernels/index.js';
 import { createLayout } from './reduce/index.js';
 
 /** A trainer without a step for so long is reported as not ready. */
 const stepLimitMs = 10 * 60_000;
+
+/** Weights, average, moments, totals of two steps, and gradients of the lanes at hand; the rest is for the probe. */
+const kernelBytes = (valueCount: number, lanes: number): number =>
+  4 * valueCount * (6 + Math.min(lanes, 8)) + (4 << 20);
 
 async function main(): Promise<void> {
   const service = await startService('trainer', TrainerConfigSchema);
@@ -33,7 +38,9 @@ async function main(): Promise<void> {
   health.register('steps', 'ready', progress.check);
   const engine = await LaneEngine.open(run, config.engine as EngineKind | 'auto', config.workers);
   lifecycle.onStop('engine', () => engine.close());
-  const fingerprint = await engine.fingerprint();
+  const layout = createLayout(engine.weights, lanes);
+  const kernels = simdKernels({ capacityBytes: kernelBytes(layout.valueCount, lanes) });
+  const fingerprint = await engine.fingerprint(kernels);
   const { reason, kind, blockedConv } = engine.engine.describe();
   logger.info('Engine ready', {
     engine: kind,
@@ -43,7 +50,6 @@ async function main(): Promise<void> {
     ...fingerprint.fields,
   });
 
-  const layout = createLayout(engine.weights, lanes);
   const schedule = trainSchedule(own.manifest, own.order);
   const state: StateLayout = {
     layout,
@@ -51,7 +57,7 @@ async function main(): Promise<void> {
     specs: networkWeightSpecs(run.network, run.data),
     stepsPerEpoch: stepsPerEpoch(schedule),
   };
-  const arrays = allocateArrays(layout);
+  const arrays = allocateArrays(layout, kernels);
   const credentials = { token: config.natsToken, user: config.natsUser, pass: config.natsPassword };
   const onError = (error: unknown): void => logger.warn('Link error', { err: error });
   const control = await connectControl(config.natsUrl, { name: id, ...credentials, onError });
@@ -81,6 +87,7 @@ async function main(): Promise<void> {
     checkpointEverySteps: run.checkpoint.everySteps,
     timings: deriveTimings(config.heartbeatMs),
     arrays,
+    kernels,
   });
   const gauges = new TrainerGauges(metrics, clock, progress, bulk);
   const shell = new TrainerShell({
@@ -112,6 +119,7 @@ async function main(): Promise<void> {
       engine,
       layout,
       source,
+      kernels,
       weights: weightViews(state, arrays.weights),
       nowMs: () => clock.nowMs(),
       dispatch: (event) => {

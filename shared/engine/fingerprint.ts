@@ -23,11 +23,15 @@ export interface Fingerprint {
 
 /**
  * Names the engine and measures it: every program runs on a fixed Philox input, at least twice and on every worker of a
- * pool that is free, and the SHA-256 of its outputs becomes a field.
+ * pool that is free, and the SHA-256 of its outputs becomes a field. `more`: fields for what is computed outside engines.
  * Errors: THAW_ENGINE_NOT_DETERMINISTIC when two runs differ; THAW_ENGINE_PROGRAM_INVALID when a result is not finite
  * (its bits would say nothing; give a `probeInput` that stays in the domain).
  */
-export async function probeFingerprint(engine: Engine, programs: readonly ProbedProgram[]): Promise<Fingerprint> {
+export async function probeFingerprint(
+  engine: Engine,
+  programs: readonly ProbedProgram[],
+  more: Readonly<Record<string, string>> = {},
+): Promise<Fingerprint> {
   const {
     kind,
     package: packageVersion,
@@ -63,6 +67,7 @@ export async function probeFingerprint(engine: Engine, programs: readonly Probed
     fields[`program ${index} ${compiled.name}`] = compiled.digest;
     fields[`probe ${index} ${compiled.name}`] = digest!;
   }
+  Object.assign(fields, more);
   return {
     fields,
     sha256: createHash('sha256')

@@ -24,9 +24,10 @@ class StateThatAppliesChunks extends TrainingState {
   override store(...[chunk, total, sums]: Parameters<TrainingState['store']>): void {
     if (this.totals.has(chunk)) return;
     super.store(chunk, total, sums);
-    if (total.kind === 'sum') super.updateChunk(chunk, this.updateOf());
+    const { chunkBlocks } = this.layout;
+    if (total.kind === 'sum') super.updateBlocks(chunkBlocks[chunk]!, chunkBlocks[chunk + 1]!, this.updateOf());
   }
-  protected override updateChunk(): void {}
+  protected override updateBlocks(): void {}
 }
 class WithStateThatAppliesChunks extends Trainer {
   protected override createState(): TrainingState {

@@ -14,9 +14,11 @@ import {
   type Engine,
   type EngineKind,
   type Fingerprint,
+  type ProbedProgram,
   type StoredWeight,
 } from '@thaw/shared/engine';
 import type { RunConfig } from '@thaw/shared/protocol';
+import { plainKernels, probeKernels, type ArrayKernels } from '../kernels/index.js';
 
 export interface LaneResult {
   /** Mean loss of the lane. */
@@ -53,16 +55,18 @@ export class LaneEngine {
     return this.#program.weights;
   }
 
-  /** Names the engine and measures it on the run's own training step. @throws ThawError THAW_ENGINE_NOT_DETERMINISTIC */
-  fingerprint(): Promise<Fingerprint> {
+  /**
+   * Names the engine and measures it on the run's own training step; and the kernels of the optimizer.
+   * @throws ThawError THAW_ENGINE_NOT_DETERMINISTIC
+   */
+  fingerprint(kernels: ArrayKernels = plainKernels): Promise<Fingerprint> {
     const { steps } = this.degradation;
-    return probeFingerprint(this.engine, [
-      {
-        compiled: this.#program,
-        probeInput: (name, size, stream) =>
-          name === 'severity' ? Int32Array.from({ length: size }, () => 1 + stream.below(steps)) : this.#tables[name],
-      },
-    ]);
+    const training: ProbedProgram = {
+      compiled: this.#program,
+      probeInput: (name, size, stream) =>
+        name === 'severity' ? Int32Array.from({ length: size }, () => 1 + stream.below(steps)) : this.#tables[name],
+    };
+    return probeFingerprint(this.engine, [training], { 'probe optimizer': probeKernels(kernels, this.#run.optimizer) });
   }
 
   /**

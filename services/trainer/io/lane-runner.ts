@@ -2,6 +2,7 @@
 import type { LaneEngine } from './lane-engine.js';
 import type { LaneSource } from './lane-source.js';
 import type { TrainerEvent } from '../member/events.js';
+import type { ArrayKernels } from '../kernels/index.js';
 import type { Layout } from '../reduce/index.js';
 
 export interface LaneRunnerOptions {
@@ -11,6 +12,7 @@ export interface LaneRunnerOptions {
   /** Views on the weights by name; read in place while a lane runs. */
   readonly weights: Readonly<Record<string, Float32Array>>;
   readonly nowMs: () => number;
+  readonly kernels: ArrayKernels;
   readonly dispatch: (event: TrainerEvent) => void;
 }
 
@@ -63,11 +65,11 @@ export class LaneRunner {
     lane: number,
     signal: AbortSignal,
   ): Promise<Extract<TrainerEvent, { kind: 'laneDone' }>> {
-    const { engine, layout, source, weights, nowMs } = this.#options;
+    const { engine, layout, source, weights, kernels, nowMs } = this.#options;
     const images = await source.read(lane, step, signal);
     const startMs = nowMs();
     const { loss, gradients } = await engine.compute(step, lane, images, weights, signal);
-    const gradient = this.#free.pop() ?? new Float32Array(layout.valueCount);
+    const gradient = this.#free.pop() ?? kernels.float32(layout.valueCount);
     for (const { name, offset } of layout.tensors) gradient.set(gradients[name]!, offset);
     return { kind: 'laneDone', step, lane, loss, gradient, computeMs: nowMs() - startMs };
   }

@@ -3,9 +3,9 @@ import { initialWeights } from '@thaw/shared/model';
 import type { RunConfig } from '@thaw/shared/protocol';
 import type { Logger } from '@thaw/shared/runtime';
 import { loadCheckpoint, newestCheckpoint, type ObjectStore } from '@thaw/shared/storage';
-import { initialState } from '../member/index.js';
+import { emptyArrays, initialState } from '../member/index.js';
 import type { LoadedState } from '../member/events.js';
-import { allocateArrays, flatWeights, fromRunState, type StateLayout } from '../state/official-order.js';
+import { flatWeights, fromRunState, type StateLayout } from '../state/official-order.js';
 
 export async function loadNewestState(
   store: ObjectStore,
@@ -24,7 +24,7 @@ export async function loadNewestState(
     const weights = flatWeights(state, initialWeights(run.network, run.data, run.seed));
     return initialState(run.name, weights, state.layout.blockCount);
   }
-  const arrays = allocateArrays(state.layout);
+  const arrays = emptyArrays(state.layout);
   const loaded = await loadCheckpoint(store, run.name, newest.manifest.step);
   return { head: fromRunState(state, loaded.state, arrays), arrays };
 }

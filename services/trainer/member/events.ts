@@ -20,6 +20,7 @@ import type {
   StepResult,
   Timings,
 } from '@thaw/shared/protocol';
+import type { ArrayKernels } from '../kernels/index.js';
 import type { Layout } from '../reduce/layout.js';
 
 /**
@@ -62,6 +63,8 @@ export interface TrainerOptions {
   readonly timings: Timings;
   /** Filled by the machine. */
   readonly arrays: TrainingArrays;
+  /** The loops over all values, the plain ones unless given; every implementation gives the same bits. */
+  readonly kernels?: ArrayKernels;
 }
 
 export type TrainerEvent =

@@ -3,15 +3,8 @@
  * anew, and a plan that takes some lanes away needs no recomputation of the others.
  */
 import type { LaneLoss } from '@thaw/shared/protocol';
-import {
-  addQuantised,
-  blockMaxima,
-  chunkValues,
-  fits,
-  laneLimit,
-  neededExponent,
-  type Layout,
-} from '../reduce/index.js';
+import type { ArrayKernels } from '../kernels/index.js';
+import { chunkValues, fits, laneLimit, neededExponent, type Layout } from '../reduce/index.js';
 
 interface LaneGradient {
   readonly gradient: Float32Array;
@@ -30,10 +23,12 @@ export type Assessment =
 export class LaneGradients {
   private readonly layout: Layout;
   private readonly limit: number;
+  private readonly kernels: ArrayKernels;
   private readonly lanes = new Map<number, LaneGradient>();
 
-  constructor(layout: Layout, laneCount: number) {
+  constructor(layout: Layout, laneCount: number, kernels: ArrayKernels) {
     this.layout = layout;
+    this.kernels = kernels;
     this.limit = laneLimit(laneCount);
   }
 
@@ -47,7 +42,7 @@ export class LaneGradients {
   /** Keeps `gradient` (not copied) until {@link takeAll}. */
   add(lane: number, gradient: Float32Array, loss: number): void {
     const maxima = new Float32Array(this.layout.blockCount);
-    blockMaxima(this.layout, gradient, maxima);
+    this.kernels.blockMaxima(this.layout, 0, this.layout.blockCount, gradient, maxima);
     // A loss that is not finite spoils the lane everywhere, whatever its gradient looks like.
     if (!Number.isFinite(loss)) maxima.fill(NaN);
     this.lanes.set(lane, { gradient, maxima, loss: Number.isFinite(loss) ? Math.fround(loss) : NaN });
@@ -92,8 +87,10 @@ export class LaneGradients {
   addTo(sums: Int32Array, chunk: number, lanes: readonly number[], exponents: Int8Array): void {
     const firstBlock = this.layout.chunkBlocks[chunk]!;
     const endBlock = this.layout.chunkBlocks[chunk + 1]!;
-    for (const lane of lanes)
-      addQuantised(this.layout, firstBlock, endBlock, this.lanes.get(lane)!.gradient, exponents, sums, 0);
+    for (const lane of lanes) {
+      const { gradient } = this.lanes.get(lane)!;
+      this.kernels.addQuantised(this.layout, firstBlock, endBlock, gradient, exponents, sums, 0);
+    }
   }
 
   /** Integer sum of the given lanes over one chunk, a new array. */

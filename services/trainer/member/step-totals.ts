@@ -1,5 +1,6 @@
 /** Totals of one step: the sum over all lanes of every chunk, as far as they are in. */
 import { sha256Hex, ThawError } from '@thaw/shared/protocol';
+import type { ArrayKernels } from '../kernels/index.js';
 import { chunkValues, type Layout } from '../reduce/index.js';
 
 export type ChunkTotalKind = 'sum' | 'skip';
@@ -25,9 +26,9 @@ export class StepTotals {
   private readonly digests: string[];
   private missingCount = 0;
 
-  constructor(layout: Layout) {
+  constructor(layout: Layout, kernels: ArrayKernels) {
     this.layout = layout;
-    this.sums = new Int32Array(layout.valueCount);
+    this.sums = kernels.int32(layout.valueCount);
     this.exponents = new Int8Array(layout.blockCount);
     this.chunks = new Array<ChunkTotal | undefined>(layout.chunkCount);
     this.digests = new Array<string>(layout.chunkCount);

@@ -3,6 +3,7 @@
  * and what is asked for again when it does not come.
  */
 import { lanesOf, ownerOf, sumsOf, type BulkFrame, type Plan } from '@thaw/shared/protocol';
+import { plainKernels } from '../kernels/index.js';
 import type { Layout } from '../reduce/index.js';
 import { ChunkOwner, exponentsDigest, type Contribution, type Settlement } from './chunk-owner.js';
 import type { TrainerOptions } from './events.js';
@@ -36,7 +37,7 @@ export class StepWork {
     this.state = state;
     this.out = out;
     this.owner = owner;
-    this.gradients = new LaneGradients(options.layout, options.laneCount);
+    this.gradients = new LaneGradients(options.layout, options.laneCount, options.kernels ?? plainKernels);
   }
 
   get plan(): Plan | undefined {

@@ -177,7 +177,7 @@ export class Trainer {
   }
 
   private apply(): void {
-    const result = this.state.apply();
+    const result = this.state.apply(Infinity)!;
     const head = this.state.head!;
     this.progress();
     this.out.push({ kind: 'stepApplied', result, head });

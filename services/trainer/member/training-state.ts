@@ -1,7 +1,8 @@
 /** The run state at one boundary, and the one way it moves on: all totals of a step, applied together (rule 13). */
 import { initialHistoryDigest, type StateHead, type StepResult } from '@thaw/shared/protocol';
-import { adamRange, adamUpdateOf, updateAverage, type AdamUpdate } from '../optimizer/index.js';
-import { dequantiseBlock, laneLimit, lowestExponent, nextExponents } from '../reduce/index.js';
+import { plainKernels, type ArrayKernels, type StepUpdate } from '../kernels/index.js';
+import { adamUpdateOf, averageUpdateOf } from '../optimizer/index.js';
+import { laneLimit, lowestExponent, nextExponent, type Layout } from '../reduce/index.js';
 import type { LoadedState, TrainerOptions, TrainingArrays } from './events.js';
 import { StepTotals, type ChunkTotal } from './step-totals.js';
 
@@ -27,26 +28,37 @@ export function initialState(run: string, weights: Float32Array, blockCount: num
   return { head: initialHead(run), arrays };
 }
 
+/** A step that is being applied, block by block. */
+interface Application {
+  readonly result: StepResult;
+  /** Where it leads to. */
+  readonly head: StateHead;
+  /** Undefined: the step is skipped. */
+  readonly update: StepUpdate | undefined;
+  nextBlock: number;
+}
+
 export class TrainingState {
   readonly arrays: TrainingArrays;
+  protected readonly layout: Layout;
   private readonly options: TrainerOptions;
-  private readonly scratch: Float32Array;
+  private readonly kernels: ArrayKernels;
+  private readonly largest: Uint32Array;
   private current: StateHead | undefined;
   private coming: StepTotals;
   private before: StepTotals;
   private keepsBefore = false;
   private historyBefore = '';
+  private application: Application | undefined;
 
   constructor(options: TrainerOptions) {
     this.options = options;
+    this.layout = options.layout;
     this.arrays = options.arrays;
-    this.coming = new StepTotals(options.layout);
-    this.before = new StepTotals(options.layout);
-    const { blockStarts, blockCount } = options.layout;
-    let widest = 0;
-    for (let block = 0; block < blockCount; block++)
-      widest = Math.max(widest, blockStarts[block + 1]! - blockStarts[block]!);
-    this.scratch = new Float32Array(widest);
+    this.kernels = options.kernels ?? plainKernels;
+    this.coming = new StepTotals(options.layout, this.kernels);
+    this.before = new StepTotals(options.layout, this.kernels);
+    this.largest = new Uint32Array(options.layout.blockCount);
   }
 
   /** Undefined: no state yet. */
@@ -71,8 +83,14 @@ export class TrainingState {
     return this.historyBefore;
   }
 
+  /** A step is being applied: the arrays are between two boundaries, and nobody may look at them. */
+  get applying(): boolean {
+    return this.application !== undefined;
+  }
+
   /** Jumps to a boundary of somebody else's making. */
   install({ head, arrays }: LoadedState): void {
+    this.application = undefined;
     this.arrays.weights.set(arrays.weights);
     this.arrays.ema.set(arrays.ema);
     this.arrays.firstMoment.set(arrays.firstMoment);
@@ -88,51 +106,74 @@ export class TrainingState {
     this.coming.store(chunk, total, sums);
   }
 
-  /** Applies the coming step. All its totals are in. */
-  apply(): StepResult {
+  /**
+   * Applies the coming step, at most `maxValues` values of it; all its totals are in. Returns its result with the last ones: the state is
+   * at the next boundary then. Until then {@link head} is the old boundary and {@link applying} is true.
+   */
+  apply(maxValues: number): StepResult | undefined {
+    const application = (this.application ??= this.begin());
+    const { blockStarts, blockCount } = this.layout;
+    if (application.update !== undefined) {
+      const firstBlock = application.nextBlock;
+      let endBlock = firstBlock;
+      while (
+        endBlock < blockCount &&
+        (endBlock === firstBlock || blockStarts[endBlock + 1]! - blockStarts[firstBlock]! <= maxValues)
+      )
+        endBlock++;
+      this.updateBlocks(firstBlock, endBlock, application.update);
+      application.nextBlock = endBlock;
+      if (endBlock < blockCount) return undefined;
+    }
+    this.application = undefined;
+    this.historyBefore = this.current!.historyDigest;
+    this.current = application.head;
+    [this.coming, this.before] = [this.before, this.coming];
+    this.coming.clear();
+    this.keepsBefore = true;
+    return application.result;
+  }
+
+  private begin(): Application {
     const head = this.current!;
-    const { layout, laneCount, ema } = this.options;
     const totals = this.coming;
     const historyDigest = totals.chain(head.historyDigest);
-    this.historyBefore = head.historyDigest;
     const result: StepResult = { step: head.step, laneLosses: [...totals.losses], skippedLanes: totals.skippedLanes };
     const step = head.step + 1;
     if (result.skippedLanes.length > 0) {
-      this.current = { ...head, step, historyDigest, skippedInARow: head.skippedInARow + 1 };
-    } else {
-      const next = this.nextProducts(head);
-      const update = this.updateOf();
-      for (let chunk = 0; chunk < layout.chunkCount; chunk++) this.updateChunk(chunk, update);
-      updateAverage(this.arrays.ema, this.arrays.weights, head.step, ema);
-      nextExponents(layout, totals.sums, totals.exponents, laneLimit(laneCount), this.arrays.exponents);
-      this.current = { ...next, step, historyDigest, skippedInARow: 0 };
+      const skipped = { ...head, step, historyDigest, skippedInARow: head.skippedInARow + 1 };
+      return { result, head: skipped, update: undefined, nextBlock: 0 };
     }
-    [this.coming, this.before] = [this.before, totals];
-    this.coming.clear();
-    this.keepsBefore = true;
-    return result;
+    const next = { ...this.nextProducts(head), step, historyDigest, skippedInARow: 0 };
+    return { result, head: next, update: this.updateOf(), nextBlock: 0 };
   }
 
   private nextProducts(head: StateHead): StateHead {
     const { beta1, beta2 } = this.options.optimizer;
     return { ...head, beta1Product: head.beta1Product * beta1, beta2Product: head.beta2Product * beta2 };
   }
-  /** Numbers of the coming step's update. */
-  protected updateOf(): AdamUpdate {
+  /** What the coming step's totals do. */
+  protected updateOf(): StepUpdate {
     const head = this.current!;
+    const { laneCount, optimizer, ema } = this.options;
     const { beta1Product, beta2Product } = this.nextProducts(head);
-    return adamUpdateOf(this.options.optimizer, head.step, beta1Product, beta2Product);
+    return {
+      sums: this.coming.sums,
+      exponents: this.coming.exponents,
+      laneCount,
+      adam: adamUpdateOf(optimizer, head.step, beta1Product, beta2Product),
+      average: averageUpdateOf(ema, head.step),
+    };
   }
 
-  /** Optimizer update of the weights of one chunk from its total. */
-  protected updateChunk(chunk: number, update: AdamUpdate): void {
-    const { layout, laneCount } = this.options;
-    const { sums, exponents } = this.coming;
-    for (let block = layout.chunkBlocks[chunk]!, endBlock = layout.chunkBlocks[chunk + 1]!; block < endBlock; block++) {
-      const start = layout.blockStarts[block]!;
-      const end = layout.blockStarts[block + 1]!;
-      dequantiseBlock(sums, start, end, exponents[block]!, laneCount, this.scratch);
-      adamRange(this.arrays, start, end, this.scratch, 0, update);
-    }
+  /** Weights, moments, average and base exponents of the blocks [firstBlock, endBlock), from their totals. */
+  protected updateBlocks(firstBlock: number, endBlock: number, update: StepUpdate): void {
+    const { layout } = this;
+    const { laneCount } = this.options;
+    const largest = this.largest.subarray(0, endBlock - firstBlock);
+    this.kernels.update(layout, firstBlock, endBlock, this.arrays, update, largest);
+    const limit = laneLimit(laneCount);
+    for (let block = firstBlock; block < endBlock; block++)
+      this.arrays.exponents[block] = nextExponent(largest[block - firstBlock]!, update.exponents[block]!, limit);
   }
 }

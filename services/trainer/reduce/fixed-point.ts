@@ -1,6 +1,6 @@
 /**
  * Gradients as fixed-point integers, so that their sum has no order (design section 7). A value g in a block of exponent e is the integer
- * round(g * 2^-e), half to even. Everything here is exact arithmetic on doubles: the same bits on every machine.
+ * round(g * 2^-e), half to even. Everything here is exact arithmetic, or single fp32 operations: the same bits on every machine.
  */
 import type { Layout } from './layout.js';
 
@@ -26,13 +26,19 @@ const rounder = 1.5 * 2 ** 52;
 export const laneLimit = (laneCount: number): number => Math.floor((2 ** 31 - 1) / laneCount);
 
 /**
- * Largest absolute value of each block of a gradient; NaN for a block with a value that is not finite.
+ * Largest absolute value of the blocks [firstBlock, endBlock) of a gradient; NaN for a block with a value that is not finite.
  * @param gradient [valueCount]
  * @param into [blockCount]
  */
-export function blockMaxima(layout: Layout, gradient: Float32Array, into: Float32Array): void {
+export function blockMaxima(
+  layout: Layout,
+  firstBlock: number,
+  endBlock: number,
+  gradient: Float32Array,
+  into: Float32Array,
+): void {
   const starts = layout.blockStarts;
-  for (let block = 0; block < layout.blockCount; block++) {
+  for (let block = firstBlock; block < endBlock; block++) {
     let largest = 0;
     let poison = 0;
     for (let i = starts[block]!, end = starts[block + 1]!; i < end; i++) {
@@ -80,40 +86,35 @@ export function addQuantised(
 }
 
 /**
- * Base exponents of the next step from the totals of this one, over all blocks: the smallest exponent at which the block's largest total,
- * {@link headRoomBits} higher, would be a lane value that fits. A function of the totals alone, so the same on every trainer.
- * @param sums [valueCount] totals
- * @param exponents [blockCount] of these totals
- * @param into [blockCount]; may be `exponents`
+ * Base exponent of a block in the next step from its totals in this one: the smallest at which the largest total, {@link headRoomBits}
+ * higher, would be a lane value that fits. A function of the totals alone, so the same on every trainer.
+ * @param largest absolute total of the block
+ * @param exponent of these totals
  */
-export function nextExponents(
-  layout: Layout,
-  sums: Int32Array,
-  exponents: Int8Array,
-  limit: number,
-  into: Int8Array,
-): void {
-  const starts = layout.blockStarts;
-  for (let block = 0; block < layout.blockCount; block++) {
-    let largest = 0;
-    for (let i = starts[block]!, end = starts[block + 1]!; i < end; i++) {
-      const value = sums[i]!;
-      const magnitude = value < 0 ? -value : value;
-      if (magnitude > largest) largest = magnitude;
-    }
-    let exponent = lowestExponent;
-    if (largest > 0) {
-      let room = largest * powerOfTwo(headRoomBits);
-      exponent = exponents[block]!;
-      for (; room > limit && exponent < highestExponent; room /= 2) exponent++;
-      for (; room * 2 <= limit && exponent > lowestExponent; room *= 2) exponent--;
-    }
-    into[block] = exponent;
-  }
+export function nextExponent(largest: number, exponent: number, limit: number): number {
+  if (largest === 0) return lowestExponent;
+  let room = largest * powerOfTwo(headRoomBits);
+  for (; room > limit && exponent < highestExponent; room /= 2) exponent++;
+  for (; room * 2 <= limit && exponent > lowestExponent; room *= 2) exponent--;
+  return exponent;
 }
 
+/** Largest absolute value of `sums[start..end)`, at most 2^31. */
+export function largestTotal(sums: Int32Array, start: number, end: number): number {
+  let largest = 0;
+  for (let i = start; i < end; i++) {
+    const value = sums[i]!;
+    const magnitude = value < 0 ? -value : value;
+    if (magnitude > largest) largest = magnitude;
+  }
+  return largest;
+}
+
+/** Value of one unit of a total in the mean gradient of M lanes: 2^exponent / M, as fp32. */
+export const meanScale = (exponent: number, laneCount: number): number => Math.fround(powerOfTwo(exponent) / laneCount);
+
 /**
- * Mean gradient of the values of one block: sum * 2^exponent / M, as fp32.
+ * Mean gradient of the values of one block: the total as fp32, times {@link meanScale}, in fp32 operations.
  * @param into written from index 0
  */
 export function dequantiseBlock(
@@ -124,6 +125,6 @@ export function dequantiseBlock(
   laneCount: number,
   into: Float32Array,
 ): void {
-  const scale = powerOfTwo(exponent) / laneCount;
-  for (let i = start; i < end; i++) into[i - start] = sums[i]! * scale;
+  const scale = meanScale(exponent, laneCount);
+  for (let i = start; i < end; i++) into[i - start] = Math.fround(Math.fround(sums[i]!) * scale);
 }

@@ -3,6 +3,7 @@ import { fromStored, toStored, type StoredWeight } from '@thaw/shared/engine';
 import { fromOfficial, toOfficial, type ParameterSpec } from '@thaw/shared/model';
 import { ThawError, type StateHead } from '@thaw/shared/protocol';
 import type { RunState, StateGroup, StateScalars, StateTensor } from '@thaw/shared/storage';
+import type { ArrayKernels } from '../kernels/index.js';
 import type { TrainingArrays } from '../member/events.js';
 import type { Layout } from '../reduce/index.js';
 
@@ -22,15 +23,15 @@ const floatGroups = [
   ['adam.v', 'secondMoment'],
 ] as const satisfies readonly (readonly [StateGroup, keyof TrainingArrays])[];
 
-/** New arrays of the right sizes; shared memory, so that engine workers read the weights in place. */
-export function allocateArrays(layout: Layout): TrainingArrays {
-  const floats = (): Float32Array => new Float32Array(new SharedArrayBuffer(4 * layout.valueCount));
+/** New arrays of the right sizes, in memory of the kernels: shared, so that engine workers read the weights in place. */
+export function allocateArrays(layout: Layout, kernels: ArrayKernels): TrainingArrays {
+  const floats = (): Float32Array => kernels.float32(layout.valueCount);
   return {
     weights: floats(),
     ema: floats(),
     firstMoment: floats(),
     secondMoment: floats(),
-    exponents: new Int8Array(new SharedArrayBuffer(layout.blockCount)),
+    exponents: new Int8Array(layout.blockCount),
   };
 }
 
