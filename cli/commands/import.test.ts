@@ -94,6 +94,31 @@ describe('thaw import', () => {
     expect((state.tensors['adam.v/final_conv.1.weight']!.data as Float32Array).every((v) => v === 0)).toBe(true);
   });
 
+  it('and of the other network, with and without time', async () => {
+    for (const timeEmbedding of [true, false]) {
+      const network = { kind: 'ddpm-unet', dim: 32, mults: [1, 2], blocks: 1, attentionSizes: [4], dropout: 0.1 };
+      const ddpm = RunConfigSchema.parse({
+        ...run,
+        name: `ddpm-${timeEmbedding}`,
+        network: { ...network, timeEmbedding },
+      });
+      const weights = initialWeights(ddpm.network, ddpm.data, 12);
+      const tensors = Object.fromEntries(
+        Object.entries(networkWeightSpecs(ddpm.network, ddpm.data)).map(([name, spec]): [string, Tensor] => [
+          name,
+          { dtype: 'F32', shape: [...spec.officialShape], data: toOfficial(spec, weights[name]!) },
+        ]),
+      );
+      const imported = await importWeights({ storeUrl, file: write('ddpm.safetensors', tensors), run: ddpm, nowMs: 5 });
+      const out = join(folder, 'ddpm-out.safetensors');
+      expect(await exportWeights({ storeUrl, run: ddpm.name, group: 'ema', out })).toMatchObject({
+        sha256: imported.sha256,
+      });
+      const again = officialWeights(new Uint8Array(readFileSync(out)), ddpm);
+      for (const [name, { data }] of Object.entries(again)) expect(data).toEqual(tensors[name]!.data);
+    }
+  });
+
   it('names what does not fit, and writes nothing then', async () => {
     const { 'final_conv.1.bias': bias, ...rest } = official;
     const attempt = (tensors: Record<string, Tensor>, name = 'never') =>

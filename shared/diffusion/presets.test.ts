@@ -2,7 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { parse } from 'yaml';
 import { describe, expect, it } from 'vitest';
 import { RunConfigSchema, blurPadding, laneCount } from '../protocol/index.js';
-import { networkWeightSpecs, parameterCount } from '../model/index.js';
+import { fromOfficial, networkWeightSpecs, parameterCount, toOfficial } from '../model/index.js';
 import { degradationOf } from './programs.js';
 import { blurStep } from './families/blur.js';
 
@@ -99,6 +99,28 @@ describe('example run files', () => {
       expect(steps).toBe(file === 'celeba-mask.yaml' ? 350_000 : 700_000);
       expect(network.mults).toEqual(network.kind === 'ddpm-unet' ? [1, 2, 2, 2] : [1, 2, 4, 8]);
     }
+  });
+
+  it('every parameter of every published network has the same axes in both layouts, so that a round trip moves and loses nothing', () => {
+    const seen = new Set<string>();
+    for (const file of files) {
+      const { network, data } = read(file);
+      for (const [name, spec] of Object.entries(networkWeightSpecs(network, data))) {
+        const { modelShape, officialShape, officialPermutation } = spec;
+        expect([...officialPermutation].sort(), name).toEqual(modelShape.map((_, axis) => axis));
+        const moved = officialPermutation.map((axis) => modelShape[axis]!);
+        expect(moved.filter((extent) => extent !== 1)).toEqual(officialShape.filter((extent) => extent !== 1));
+        const key = JSON.stringify(spec);
+        if (seen.has(key) || moved.reduce((product, extent) => product * extent, 1) > 40_000) continue;
+        seen.add(key);
+        const values = Float32Array.from(
+          { length: moved.reduce((product, extent) => product * extent, 1) },
+          (_, i) => i,
+        );
+        expect(fromOfficial(spec, toOfficial(spec, values))).toEqual(values);
+      }
+    }
+    expect(seen.size).toBeGreaterThan(20);
   });
 
   it('the demonstration is the known one: 8 steps of sigma 1 with 11 taps, wrapped', () => {
