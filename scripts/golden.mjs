@@ -35,9 +35,14 @@ try {
   const { checkFolder } = await server.ssrLoadModule('/test/golden/check.ts');
   await openEagerBackend();
   summary = await checkFolder(folder, (line) => console.error(line));
+} catch (error) {
+  if (error?.name !== 'UnreadableIndexError') throw error;
+  console.error(error.message);
+  process.exitCode = 2;
 } finally {
   await server.close();
 }
+if (summary === undefined) process.exit(2);
 const { passed, failed, unknown, worst } = summary;
 const deviation = worst
   ? `; nearest to its limit: ${worst.output} of ${worst.id}, ${worst.error} of ${worst.tolerance}`

@@ -71,6 +71,11 @@ export async function checkFolder(folder: string, report: (line: string) => void
   let worst: Deviation | undefined;
   for (const golden of goldenCases(folder)) {
     const { id } = golden;
+    if (golden.malformed !== undefined) {
+      failed.push(id);
+      report(`${id}: cannot be tried: ${golden.malformed}`);
+      continue;
+    }
     if (runnerOf(id) === undefined) {
       unknown.push(id);
       report(`${id}: unknown`);

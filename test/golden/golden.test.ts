@@ -52,7 +52,9 @@ describe('another folder of vectors', () => {
       params: { ...(other as { params?: object }).params, decolor_routine: 'Constant' },
     };
     const cut = { ...good, id: 'decolor/Cut_0', inputs: {} };
-    const cases = [good, wrong, cut, { ...good, id: 'fourier/Rings_0' }];
+    const noFile = { ...good, id: 'decolor/Lost_0', file: 'absent.safetensors' };
+    const bare = { id: 'decolor/Bare_0', file: 'decolor.safetensors' };
+    const cases = [good, wrong, cut, { ...good, id: 'fourier/Rings_0' }, noFile, bare, { file: 'x' }, 7];
     writeFileSync(join(folder, 'index.json'), JSON.stringify({ cases }));
   });
   afterAll(() => rmSync(folder, { recursive: true }));
@@ -62,13 +64,28 @@ describe('another folder of vectors', () => {
     const summary = await checkFolder(folder, (line) => seen.push(line));
     expect(summary).toMatchObject({
       passed: 1,
-      failed: ['decolor/Linear_9', 'decolor/Cut_0'],
+      failed: ['decolor/Linear_9', 'decolor/Cut_0', 'decolor/Lost_0', 'decolor/Bare_0', '#6', '#7'],
       unknown: ['fourier/Rings_0'],
       worst: { id: 'decolor/Linear_9' },
     });
     expect(summary.worst!.error).toBeGreaterThan(summary.worst!.tolerance);
     expect(seen.join('\n')).toContain('fourier/Rings_0: unknown');
+    expect(seen.join('\n')).toContain('decolor/Bare_0: cannot be tried: its inputs are no entries');
+    expect(seen.join('\n')).toContain('#6: cannot be tried: it has no id');
     expect(seen.join('\n')).toContain('decolor/Cut_0: case decolor/Cut_0 has no input x0');
+  });
+
+  it('whose index is none is refused with a sentence', () => {
+    const empty = mkdtempSync(join(tmpdir(), 'thaw-golden-'));
+    expect(() => goldenCases(empty)).toThrow('index.json cannot be read');
+    for (const [text, words] of [
+      ['{"cases": {}}', 'has no list "cases"'],
+      ['[1', 'cannot be read'],
+    ] as const) {
+      writeFileSync(join(empty, 'index.json'), text);
+      expect(() => goldenCases(empty)).toThrow(words);
+    }
+    rmSync(empty, { recursive: true });
   });
 
   it('the deviation closest to its limit is the one reported', () => {

@@ -28,6 +28,20 @@ interface IndexCase {
   readonly tolerance: Tolerance;
 }
 
+/** Why an entry of the index cannot be tried, or undefined. */
+function malformation(entry: unknown): string | undefined {
+  if (!isRecord(entry)) return 'it is no object';
+  if (typeof entry.id !== 'string') return 'it has no id';
+  if (typeof entry.file !== 'string') return 'it names no file';
+  for (const field of ['inputs', 'outputs'] as const)
+    if (!isRecord(entry[field]) || !Object.values(entry[field]).every(isRecord)) return `its ${field} are no entries`;
+  const own = Object.values(entry.outputs as Record<string, Entry>).every(({ tolerance }) => isRecord(tolerance));
+  if (!isRecord(entry.tolerance) && !own) return 'it says no tolerance';
+  return undefined;
+}
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 export type GoldenData = Float32Array | Float64Array | Int32Array | Uint8Array;
 
 export interface GoldenTensor {
@@ -35,7 +49,14 @@ export interface GoldenTensor {
   readonly data: GoldenData;
 }
 
-const constructors = { F32: Float32Array, F64: Float64Array, I32: Int32Array, U8: Uint8Array } as const;
+const numbersOf = {
+  F64: (bytes: ArrayBuffer) => new Float64Array(bytes),
+  F32: (bytes: ArrayBuffer) => new Float32Array(bytes),
+  I64: (bytes: ArrayBuffer) => Float64Array.from(new BigInt64Array(bytes), Number),
+  I32: (bytes: ArrayBuffer) => new Int32Array(bytes),
+  U8: (bytes: ArrayBuffer) => new Uint8Array(bytes),
+  BOOL: (bytes: ArrayBuffer) => new Uint8Array(bytes),
+} as const;
 
 /** The folder of this repository's vectors. */
 export const ownFolder = fileURLToPath(new URL('.', import.meta.url));
@@ -45,7 +66,7 @@ function readSafetensors(file: string): Map<string, GoldenTensor> {
   const headerLength = Number(bytes.readBigUInt64LE(0));
   const header = JSON.parse(bytes.toString('utf8', 8, 8 + headerLength)) as Record<
     string,
-    { dtype: keyof typeof constructors; shape: number[]; data_offsets: [number, number] }
+    { dtype: string; shape: number[]; data_offsets: [number, number] }
   >;
   const tensors = new Map<string, GoldenTensor>();
   for (const [name, entry] of Object.entries(header)) {
@@ -53,7 +74,10 @@ function readSafetensors(file: string): Map<string, GoldenTensor> {
     const [begin, end] = entry.data_offsets;
     const base = bytes.byteOffset + 8 + headerLength;
     const aligned = bytes.buffer.slice(base + begin, base + end) as ArrayBuffer;
-    tensors.set(name, { shape: entry.shape, data: new constructors[entry.dtype](aligned) });
+    const read = numbersOf[entry.dtype as keyof typeof numbersOf];
+    if (read === undefined)
+      throw new Error(`the tensor ${name} is ${entry.dtype}; ${Object.keys(numbersOf).join(', ')} are read`);
+    tensors.set(name, { shape: entry.shape, data: read(aligned) });
   }
   return tensors;
 }
@@ -73,11 +97,16 @@ export class GoldenCase {
   readonly index: IndexCase;
   readonly #folder: string;
 
-  constructor(index: IndexCase, folder: string) {
-    this.index = index;
+  /** Why the case cannot be tried; undefined for a whole one. */
+  readonly malformed: string | undefined;
+
+  /** @param position in the index: the name of a case without an id */
+  constructor(entry: unknown, folder: string, position: number) {
+    this.malformed = malformation(entry);
+    this.index = entry as IndexCase;
     this.#folder = folder;
-    this.id = index.id;
-    this.params = index.params;
+    this.id = isRecord(entry) && typeof entry.id === 'string' ? entry.id : `#${position}`;
+    this.params = (isRecord(entry) && isRecord(entry.params) && entry.params) || {};
   }
 
   #tensor(key: string): GoldenTensor {
@@ -125,9 +154,21 @@ export class GoldenCase {
   }
 }
 
+/** @throws UnreadableIndexError when the folder's index.json is not one. */
 export function goldenCases(folder = ownFolder): GoldenCase[] {
-  const index = JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8')) as { cases: IndexCase[] };
-  return index.cases.map((entry) => new GoldenCase(entry, folder));
+  const file = join(folder, 'index.json');
+  let index: unknown;
+  try {
+    index = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (cause) {
+    throw new UnreadableIndexError(`${file} cannot be read: ${(cause as Error).message}`);
+  }
+  if (!isRecord(index) || !Array.isArray(index.cases)) throw new UnreadableIndexError(`${file} has no list "cases".`);
+  return index.cases.map((entry, position) => new GoldenCase(entry, folder, position));
+}
+
+export class UnreadableIndexError extends Error {
+  override readonly name = 'UnreadableIndexError';
 }
 
 /** How far two tensors are apart. */
