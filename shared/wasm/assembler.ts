@@ -42,16 +42,12 @@ export const i32 = {
   load: memory([0x28], 2),
   store: memory([0x36], 2),
   add: [0x6a],
+  and: [0x71],
   lessUnsigned: [0x49],
-  greaterUnsigned: [0x4b],
 } satisfies Record<string, Code | ((value: number) => Code)>;
 
 export const f32 = {
   load: memory([0x2a], 2),
-  store: memory([0x38], 2),
-  max: [0x97],
-  add: [0x92],
-  sub: [0x93],
 } satisfies Record<string, Code | ((value: number) => Code)>;
 
 export const v128 = {
@@ -62,7 +58,6 @@ export const v128 = {
 
 export const f32x4 = {
   splat: simd(19),
-  lane: (index: number): Code => [...simd(31), index],
   nearest: simd(106),
   abs: simd(224),
   sqrt: simd(227),
@@ -70,7 +65,6 @@ export const f32x4 = {
   sub: simd(229),
   mul: simd(230),
   div: simd(231),
-  max: simd(233),
   ofI32x4: simd(250),
 } satisfies Record<string, Code | ((value: number) => Code)>;
 

@@ -11,6 +11,7 @@ import {
   i32x4,
   Locals,
   v128,
+  when,
   type Code,
   type WasmFunction,
 } from '@thaw/shared/wasm';
@@ -19,7 +20,8 @@ const vectorBytes = 16;
 
 /** Addresses and sizes in bytes. */
 export interface SimdFunctions {
-  blockMaxima(blocks: number, valueBytes: number, gradient: number, maxima: number): void;
+  /** `largest`: four words per block, whose largest has the bits of the largest absolute value. */
+  blockMaxima(blocks: number, valueBytes: number, gradient: number, largest: number): void;
   /** `scales`: two factors per block, whose product is 2^-exponent. */
   addQuantised(blocks: number, valueBytes: number, gradient: number, sums: number, scales: number): void;
   update(...args: UpdateArguments): void;
@@ -46,24 +48,38 @@ type UpdateArguments = [
 export const simdModule = (maxPages: number): Uint8Array =>
   assemble([blockMaxima(), addQuantised(), update(false), update(true)], maxPages);
 
-/** A loop over blocks, and within each over its vectors. Every address in `arrays` advances with the values, every one in `lists` per block. */
+/** Vectors of one turn of the main loop. */
+const unroll = 4;
+
+/**
+ * A loop over blocks, and within each over its vectors: several a turn, then what is left. Every address in `arrays` advances with the
+ * values, every one in `lists` per block. `each` is the code of the vector at an offset from these addresses.
+ */
 function overBlocks(
   locals: Locals,
   arrays: readonly string[],
   lists: Readonly<Record<string, number>>,
-  { before, each, after }: { readonly before: Code; readonly each: Code; readonly after: Code },
+  { before, each, after }: { readonly before: Code; readonly each: (offset: number) => Code; readonly after: Code },
 ): Code {
   const [guide] = arrays as [string];
   const { get, set } = bound(locals);
+  locals.add('i32', 'end', 'mainEnd');
+  const loop = (end: string, vectors: number): Code => {
+    const more = [...get(guide), ...get(end), ...i32.lessUnsigned];
+    const turn = [
+      ...Array.from({ length: vectors }, (_, i) => each(i * vectorBytes)).flat(),
+      ...arrays.flatMap((name) => locals.advance(name, vectors * vectorBytes)),
+    ];
+    return when(more, doWhile(more, turn));
+  };
+  const mainBytes = [...get('valueBytes'), ...i32.const(-unroll * vectorBytes), ...i32.and];
   return doWhile(
     get('blocks'),
     before,
     set('end', get(guide), get('valueBytes'), i32.add),
-    doWhile(
-      [...get(guide), ...get('end'), ...i32.lessUnsigned],
-      each,
-      ...arrays.map((name) => locals.advance(name, vectorBytes)),
-    ),
+    set('mainEnd', get(guide), mainBytes, i32.add),
+    loop('mainEnd', unroll),
+    loop('end', 1),
     after,
     ...Object.entries(lists).map(([name, bytes]) => locals.advance(name, bytes)),
     locals.advance('blocks', -1),
@@ -77,34 +93,23 @@ const bound = (
   set: (name, ...value) => locals.set(name, ...value),
 });
 
+/** Stores the four lanes of `max`; whoever reads them takes the largest. */
+const storeLanes = ({ get }: ReturnType<typeof bound>, list: string): Code =>
+  [0, 1, 2, 3].flatMap((index) => [...get(list), ...get('max'), ...i32x4.lane(index), ...i32.store(4 * index)]);
+
 function blockMaxima(): WasmFunction {
-  const locals = new Locals({ blocks: 'i32', valueBytes: 'i32', gradient: 'i32', maxima: 'i32' });
-  locals.add('i32', 'end');
+  const locals = new Locals({ blocks: 'i32', valueBytes: 'i32', gradient: 'i32', largest: 'i32' });
   locals.add('v128', 'max');
-  locals.add('f32', 'largest');
   const { get, set } = bound(locals);
-  const lane = (index: number): Code => [...get('max'), ...f32x4.lane(index)];
   const body = overBlocks(
     locals,
     ['gradient'],
-    { maxima: 4 },
+    { largest: 16 },
     {
       before: set('max', v128.zero),
-      // Maximum passes NaN on.
-      each: set('max', get('max'), get('gradient'), v128.load(0), f32x4.abs, f32x4.max),
-      after: [
-        ...set('largest', lane(0), lane(1), f32.max, lane(2), f32.max, lane(3), f32.max),
-        // largest + (largest - largest): NaN for an infinity as well.
-        ...[
-          ...get('maxima'),
-          ...get('largest'),
-          ...get('largest'),
-          ...get('largest'),
-          ...f32.sub,
-          ...f32.add,
-          ...f32.store(0),
-        ],
-      ],
+      // Without their sign fp32 numbers have the order of their bits, and NaN comes after infinity.
+      each: (offset) => set('max', get('max'), get('gradient'), v128.load(offset), f32x4.abs, i32x4.maxUnsigned),
+      after: storeLanes(bound(locals), 'largest'),
     },
   );
   return { name: 'blockMaxima', locals, body };
@@ -112,7 +117,6 @@ function blockMaxima(): WasmFunction {
 
 function addQuantised(): WasmFunction {
   const locals = new Locals({ blocks: 'i32', valueBytes: 'i32', gradient: 'i32', sums: 'i32', scales: 'i32' });
-  locals.add('i32', 'end');
   locals.add('v128', 'scaleA', 'scaleB');
   const { get, set } = bound(locals);
   const body = overBlocks(
@@ -125,11 +129,11 @@ function addQuantised(): WasmFunction {
         ...set('scaleB', get('scales'), f32.load(4), f32x4.splat),
       ],
       // Powers of two: the products are exact, or far below one half.
-      each: [
+      each: (offset) => [
         ...get('sums'),
-        ...[...get('gradient'), ...v128.load(0), ...get('scaleA'), ...f32x4.mul, ...get('scaleB'), ...f32x4.mul],
+        ...[...get('gradient'), ...v128.load(offset), ...get('scaleA'), ...f32x4.mul, ...get('scaleB'), ...f32x4.mul],
         ...[...f32x4.nearest, ...i32x4.ofF32x4],
-        ...[...get('sums'), ...v128.load(0), ...i32x4.add, ...v128.store(0)],
+        ...[...get('sums'), ...v128.load(offset), ...i32x4.add, ...v128.store(offset)],
       ],
       after: [],
     },
@@ -152,57 +156,58 @@ function update(blend: boolean): WasmFunction {
     ...(blend && { average: 'i32', decay: 'f32', rest: 'f32' }),
   });
   const all = [...factors, ...blendFactors];
-  locals.add('i32', 'end');
   locals.add('v128', 'scale', 'total', 'max', 'g', 'm', 'v', 'w', ...all.map((name) => `${name}s`));
   const { get, set } = bound(locals);
-  const load = (name: string): Code => [...get(name), ...v128.load(0)];
-  const store = (name: string, value: string): Code => [...get(name), ...get(value), ...v128.store(0)];
-  const lane = (index: number): Code => [...get('max'), ...i32x4.lane(index)];
+  const load = (name: string, offset: number): Code => [...get(name), ...v128.load(offset)];
+  const store = (name: string, value: string, offset: number): Code => [
+    ...get(name),
+    ...get(value),
+    ...v128.store(offset),
+  ];
   const loops = overBlocks(
     locals,
     ['weights', 'first', 'second', 'sums', ...(blend ? ['average'] : [])],
     { scales: 4, largest: 16 },
     {
       before: [...set('max', v128.zero), ...set('scale', get('scales'), f32.load(0), f32x4.splat)],
-      each: [
-        ...set('total', load('sums')),
+      each: (offset) => [
+        ...set('total', load('sums', offset)),
         ...set('max', get('max'), get('total'), i32x4.abs, i32x4.maxUnsigned),
         ...set('g', get('total'), f32x4.ofI32x4, get('scale'), f32x4.mul),
-        ...set('m', get('beta1s'), load('first'), f32x4.mul, get('rest1s'), get('g'), f32x4.mul, f32x4.add),
-        ...store('first', 'm'),
+        ...set('m', get('beta1s'), load('first', offset), f32x4.mul, get('rest1s'), get('g'), f32x4.mul, f32x4.add),
+        ...store('first', 'm', offset),
         ...set(
           'v',
-          ...[get('beta2s'), load('second'), f32x4.mul],
+          ...[get('beta2s'), load('second', offset), f32x4.mul],
           ...[get('rest2s'), get('g'), f32x4.mul, get('g'), f32x4.mul, f32x4.add],
         ),
-        ...store('second', 'v'),
+        ...store('second', 'v', offset),
         ...set(
           'w',
-          load('weights'),
+          load('weights', offset),
           ...[get('stepSizes'), get('m'), f32x4.mul],
           ...[get('v'), f32x4.sqrt, get('rootScales'), f32x4.mul, get('epsilons'), f32x4.add],
           f32x4.div,
           f32x4.sub,
         ),
-        ...store('weights', 'w'),
+        ...store('weights', 'w', offset),
         ...(blend
           ? [
               ...get('average'),
               ...[
                 ...get('decays'),
-                ...load('average'),
+                ...load('average', offset),
                 ...f32x4.mul,
                 ...get('rests'),
                 ...get('w'),
                 ...f32x4.mul,
                 ...f32x4.add,
               ],
-              ...v128.store(0),
+              ...v128.store(offset),
             ]
           : []),
       ],
-      // The four lanes of the maximum; whoever reads them takes the largest.
-      after: [0, 1, 2, 3].flatMap((index) => [...get('largest'), ...lane(index), ...i32.store(4 * index)]),
+      after: storeLanes(bound(locals), 'largest'),
     },
   );
   const body = [...all.flatMap((name) => set(`${name}s`, get(name), f32x4.splat)), ...loops];

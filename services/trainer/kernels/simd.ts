@@ -62,6 +62,8 @@ class SimdKernels implements ArrayKernels {
   readonly #lists: { readonly floats: Float32Array; readonly words: Uint32Array };
   readonly #listsAddress = tiles * 4 * tileValues;
   readonly #largestAddress = tiles * 4 * tileValues + listBytes;
+  readonly #maxima = new Float32Array(tileValues / 4);
+  readonly #maximaBits = new Uint32Array(this.#maxima.buffer);
   #next = scratchBytes;
 
   constructor(memory: SharedMemory, loops: SimdFunctions) {
@@ -90,8 +92,12 @@ class SimdKernels implements ArrayKernels {
         continue;
       }
       const place = this.#read(0, gradient, run.start, blocks * values);
-      this.#loops.blockMaxima(blocks, 4 * values, place.address, this.#listsAddress);
-      into.set(this.#lists.floats.subarray(0, blocks), run.firstBlock);
+      this.#loops.blockMaxima(blocks, 4 * values, place.address, this.#largestAddress);
+      this.#takeLargest(this.#maximaBits, 0, blocks);
+      for (let i = 0; i < blocks; i++) {
+        const largest = this.#maxima[i]!;
+        into[run.firstBlock + i] = largest < Infinity ? largest : NaN;
+      }
     }
   }
 

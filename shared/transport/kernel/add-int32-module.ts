@@ -1,63 +1,27 @@
-/**
- * The WebAssembly module behind `Int32Sums`, assembled here byte by byte (WebAssembly core specification 2.0, section 5):
- * one function `add(into, from, bytes)` over an imported memory, 128-bit SIMD, 64 bytes a turn. No build step, no binary file.
- */
+/** The WebAssembly module behind `Int32Sums`: one function over a shared memory, 128-bit SIMD, 64 bytes a turn. */
+import { assemble, doWhile, i32, i32x4, Locals, v128, type Code } from '@thaw/shared/wasm';
 
-const unsigned = (value: number): number[] => {
-  const bytes: number[] = [];
-  do {
-    const low = value & 0x7f;
-    value >>>= 7;
-    bytes.push(value === 0 ? low : low | 0x80);
-  } while (value !== 0);
-  return bytes;
-};
-const vector = (items: readonly number[][]): number[] => [...unsigned(items.length), ...items.flat()];
-const text = (value: string): number[] =>
-  [...unsigned(value.length), ...value].map((c) => (typeof c === 'string' ? c.charCodeAt(0) : c));
-const section = (id: number, body: readonly number[]): number[] => [id, ...unsigned(body.length), ...body];
+export interface AddInt32 {
+  /** `bytes` must be a positive multiple of 64; `into` and `from` multiples of 16. */
+  add(into: number, from: number, bytes: number): void;
+}
 
-const i32 = 0x7f;
-const empty = 0x40;
-const [into, from, bytes, end] = [0, 1, 2, 3];
-const get = (local: number): number[] => [0x20, local];
-const set = (local: number): number[] => [0x21, local];
-const i32Const = (value: number): number[] => [0x41, ...(value < 64 ? [value] : [(value & 0x7f) | 0x80, value >> 7])];
-const i32Add = [0x6a];
-const i32LessUnsigned = [0x49];
-const simd = (opcode: number): number[] => [0xfd, ...unsigned(opcode)];
-const load = (offset: number): number[] => [...simd(0), 4, ...unsigned(offset)]; // v128.load, alignment 2^4
-const store = (offset: number): number[] => [...simd(11), 4, ...unsigned(offset)]; // v128.store
-const i32x4Add = simd(174);
-const addLanes = (offset: number): number[] => [
-  ...get(into),
-  ...get(into),
-  ...load(offset),
-  ...get(from),
-  ...load(offset),
-  ...i32x4Add,
-  ...store(offset),
-];
-const advance = (local: number, step: number): number[] => [...get(local), ...i32Const(step), ...i32Add, ...set(local)];
-
-/** `bytes` must be a positive multiple of 64; `into` and `from` multiples of 16. */
 export function addInt32Module(maxPages: number): Uint8Array {
-  const code = [
-    ...vector([[1, i32]]), // one local: `end`
-    ...[...get(into), ...get(bytes), ...i32Add, ...set(end)],
-    ...[0x03, empty], // loop
-    ...[0, 16, 32, 48].flatMap(addLanes),
-    ...advance(into, 64),
-    ...advance(from, 64),
-    ...[...get(into), ...get(end), ...i32LessUnsigned, 0x0d, 0], // br_if loop
-    ...[0x0b, 0x0b],
+  const locals = new Locals({ into: 'i32', from: 'i32', bytes: 'i32' });
+  locals.add('i32', 'end');
+  const load = (name: string, offset: number): Code => [...locals.get(name), ...v128.load(offset)];
+  const body = [
+    ...locals.set('end', locals.get('into'), locals.get('bytes'), i32.add),
+    ...doWhile(
+      [...locals.get('into'), ...locals.get('end'), ...i32.lessUnsigned],
+      ...[0, 16, 32, 48].map((offset) => [
+        ...locals.get('into'),
+        ...[...load('into', offset), ...load('from', offset), ...i32x4.add],
+        ...v128.store(offset),
+      ]),
+      locals.advance('into', 64),
+      locals.advance('from', 64),
+    ),
   ];
-  return Uint8Array.from([
-    ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
-    ...section(1, vector([[0x60, ...vector([[i32], [i32], [i32]]), ...vector([])]])),
-    ...section(2, vector([[...text('m'), ...text('m'), 0x02, 0x03, ...unsigned(1), ...unsigned(maxPages)]])), // shared memory
-    ...section(3, vector([[0]])),
-    ...section(7, vector([[...text('add'), 0x00, 0]])),
-    ...section(10, vector([[...unsigned(code.length), ...code]])),
-  ]);
+  return assemble([{ name: 'add', locals, body }], maxPages);
 }

@@ -5,23 +5,13 @@
  * Measured choice, 1 MiB of int32, Node 20, 2 cores under load: plain loop 0.86 ms, unrolled by 4 0.49 ms, SIMD with
  * the sum in wasm memory and the contribution copied in 0.07 ms, both copied in and the sum out again 0.35 ms.
  */
-import { addInt32Module } from './add-int32-module.js';
+import { maxWasmPages, sharedMemory, WasmModule } from '@thaw/shared/wasm';
+import { addInt32Module, type AddInt32 } from './add-int32-module.js';
 
-// Node has WebAssembly; the ES library of TypeScript leaves it to the DOM's.
-declare const WebAssembly: {
-  readonly Memory: new (limits: { initial: number; maximum: number; shared: true }) => {
-    readonly buffer: SharedArrayBuffer;
-  };
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object, imports: object) => { readonly exports: object };
-};
-
-const pageBytes = 65536;
-const maxPages = 65536; // 4 GiB, the most a 32-bit memory can have
 const scratchBytes = 1 << 20;
 const alignBytes = 64;
 
-let compiled: object | undefined;
+let compiled: WasmModule<AddInt32> | undefined;
 
 /** Adds anywhere, without SIMD. @throws RangeError if the lengths differ */
 export function addInt32(into: Int32Array, from: Int32Array): void {
@@ -40,14 +30,10 @@ export class Int32Sums {
 
   /** @throws RangeError for a capacity that a 32-bit memory cannot have */
   constructor(capacityBytes: number) {
-    const pages = Math.ceil((capacityBytes + scratchBytes) / pageBytes);
-    if (!(capacityBytes >= 0 && pages <= maxPages))
-      throw new RangeError(`Sums of ${capacityBytes} bytes do not fit a WebAssembly memory.`);
+    const memory = sharedMemory(capacityBytes + scratchBytes);
     this.capacityBytes = capacityBytes;
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    compiled ??= new WebAssembly.Module(addInt32Module(maxPages));
-    const instance = new WebAssembly.Instance(compiled, { m: { m: memory } });
-    this.#add = (instance.exports as { add: (into: number, from: number, bytes: number) => void }).add;
+    compiled ??= new WasmModule(addInt32Module(maxWasmPages));
+    this.#add = compiled.bind(memory).add;
     this.#buffer = memory.buffer;
     this.#scratch = new Int32Array(this.#buffer, 0, scratchBytes / 4);
   }
