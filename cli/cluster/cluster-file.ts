@@ -1,6 +1,7 @@
 /** `<dir>/cluster.json`: how the other commands find a running local cluster (mode 0600, it holds the token). */
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { ThawError } from '@thaw/shared/protocol';
 import { z } from 'zod';
 
@@ -22,6 +23,8 @@ export const ClusterFileSchema = z.strictObject({
 export type ClusterFile = z.infer<typeof ClusterFileSchema>;
 
 export const defaultClusterDir = '.thaw';
+/** The object store of a cluster that runs on a folder. */
+export const storeUrlOf = (dir: string): string => pathToFileURL(join(resolve(dir), 'store')).href;
 const pathOf = (dir: string): string => join(resolve(dir), 'cluster.json');
 
 /** True while a process with this id exists (signal 0 asks without touching it). */

@@ -1,13 +1,13 @@
 /** Starts and stops a local cluster: broker, coordinator, trainers and samplers, each a process of its own, on a folder store. */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import { join, resolve } from 'node:path';
 import { ThawError } from '@thaw/shared/protocol';
 import { startBroker } from '@thaw/shared/transport';
 import { startChild, type Child } from './children.js';
 import { RestartBackoff } from './restart-backoff.js';
-import { readClusterFile, removeClusterFile, writeClusterFile, type ClusterFile } from './cluster-file.js';
+import { readClusterFile, removeClusterFile, storeUrlOf, writeClusterFile, type ClusterFile } from './cluster-file.js';
 
 export interface LocalClusterOptions {
   readonly dir: string;
@@ -48,8 +48,6 @@ function externalCredentials(): { token?: string } {
   const token = process.env.THAW_NATS_TOKEN;
   return token === undefined ? {} : { token };
 }
-
-export const storeUrlOf = (dir: string): string => pathToFileURL(join(resolve(dir), 'store')).href;
 
 export async function startLocalCluster(options: LocalClusterOptions): Promise<LocalCluster> {
   assertFolderFree(options.dir);

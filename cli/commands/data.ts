@@ -29,13 +29,14 @@ export interface PackCommand {
   readonly method: Preprocessing['method'];
   readonly size?: number;
   readonly channels?: 1 | 3;
-  readonly shardBytes: number;
+  /** 4 MiB unless given. */
+  readonly shardBytes?: number;
   /** Takes only the first images of each split. */
   readonly limit?: number;
 }
 
 /** Small shards: MNIST's 60,000 images of 32 x 32 become 15, so that lanes and epochs cross shards in the demonstration too. */
-export const demoShardBytes = 4 << 20;
+const demoShardBytes = 4 << 20;
 
 /** In front of the folder of CIFAR-10's binary files. */
 const cifar10Prefix = 'cifar10:';
@@ -63,7 +64,7 @@ export async function pack(command: PackCommand, store: ObjectStore, progress: P
         ...(command.size === undefined ? {} : { size: command.size }),
         ...(command.channels === undefined ? {} : { channels: command.channels }),
       },
-      shardBytes: command.shardBytes,
+      shardBytes: command.shardBytes ?? demoShardBytes,
       onProgress: ({ split, done, total, shards, quarantined }) =>
         progress.update({
           done,
@@ -83,7 +84,6 @@ export async function packMnist(store: ObjectStore, size: number, progress: Prog
     source: 'mnist',
     method,
     ...(size === 28 ? {} : { size }),
-    shardBytes: demoShardBytes,
   } as const;
   await pack(command, store, progress);
 }

@@ -24,10 +24,8 @@ import {
 } from '@thaw/shared/engine';
 import type { RunConfig } from '@thaw/shared/protocol';
 import { table } from '../terminal/output.js';
+import type { ProgramName } from './program-name.js';
 import { readRunFile } from './run-file.js';
-
-export const programNames = ['training', 'restoration', 'degradation', 'algorithm2'] as const;
-export type ProgramName = (typeof programNames)[number];
 
 export interface ProgramChoice {
   readonly file: string;

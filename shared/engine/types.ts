@@ -3,6 +3,7 @@
  * Types only, so that every room of the engine can import them without importing each other.
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
+import type { EngineKind } from '@thaw/shared/protocol';
 
 export type DType = 'float32' | 'int32';
 /** Inside a graph there are booleans as well (comparisons, masks); they never cross its border. */
@@ -198,8 +199,7 @@ export interface Program {
   readonly blockedConv: BlockSize;
 }
 
-export const engineKinds = ['onnx-cpu', 'onnx-cuda', 'onnx-webgpu', 'tfjs-node-gpu', 'tfjs-node', 'tfjs-wasm'] as const;
-export type EngineKind = (typeof engineKinds)[number];
+export { engineKinds, type EngineKind } from '@thaw/shared/protocol';
 
 /** What must be equal for equal bits, as far as it can be named (the rest is measured: `probeFingerprint`). */
 export interface EngineDescription {

@@ -19,6 +19,11 @@ export const errorRegistry = {
     'A configuration has one or more problems.',
     'Correct every listed problem and start again.',
   ),
+  THAW_USAGE_INVALID: entry(
+    400,
+    'The arguments of a command cannot be used.',
+    'Run the command with --help; it lists its arguments and shows examples.',
+  ),
   THAW_INTERNAL: entry(
     500,
     'Something failed that should not have.',

@@ -47,20 +47,32 @@ async function expectRefusal(args: readonly string[], exitCode: number, code: st
   return error.message!;
 }
 
-test.concurrent.each([
-  [['frobnicate'], "unknown command 'frobnicate'"],
+const wrongUsage: [string[], string][] = [
+  [['frobnicate'], "nknown command 'frobnicate'"],
   [['sample', '--count', 'many'], 'a whole number from 1 on'],
   [['up', '--port', '99999'], 'from 0 to 65535'],
   [['up', '--trainers', '-1'], 'a whole number from 0 on'],
   [['up', '--log-level', 'loud'], 'Allowed choices are'],
-  [['promote'], "missing required argument 'step'"],
+  [['up', '--engine', 'abacus'], 'Allowed choices are auto, onnx-cpu'],
+  [['promote'], "issing required argument 'step'"],
   [['audit', 'at', 'latest', 'yesterday'], 'a time like'],
-])('wrong usage %j says what is right, with the help, and ends with 2', async (args, sentence) => {
-  const ended = await run(args);
-  expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining(sentence)]);
-  expect(ended.stderr).toContain('Usage: thaw');
-  noStack(ended);
-});
+];
+test.concurrent.each(wrongUsage)(
+  'wrong usage %j says what is right, with the help, and ends with 2',
+  async (args, sentence) => {
+    const ended = await run(args);
+    expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining(sentence)]);
+    expect(ended.stderr).toContain('Usage: thaw');
+    noStack(ended);
+  },
+);
+
+test.concurrent.each(wrongUsage)(
+  'a program that reads JSON is told of wrong usage %j in JSON',
+  async (args, sentence) => {
+    expect(await expectRefusal(args, 2, 'THAW_USAGE_INVALID')).toContain(sentence);
+  },
+);
 
 test('a folder without a cluster is told apart, and not made by looking', async () => {
   for (const args of [['checkpoints'], ['audit', 'log', 'latest'], ['data', 'inspect', 'mnist']])

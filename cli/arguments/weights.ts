@@ -1,0 +1,141 @@
+/** Commands on the weights of a run: score, export, import, and fit what generation starts from. */
+import { engineKinds, SamplingAlgorithmSchema } from '@thaw/shared/protocol';
+import { Option, type Command } from 'commander';
+import { printResult } from '../terminal/output.js';
+import { attempt, command, storeOf, storeToRead, wholeNumber, withStore } from './subcommand.js';
+
+export function addWeightsCommands(program: Command): void {
+  withStore(
+    command(
+      program,
+      'evaluate',
+      'Score a checkpoint on held-out images, with intervals and curves; needs no cluster.',
+      [
+        'thaw evaluate --run mnist-demo --count 256',
+        'thaw evaluate --run mnist-demo --checkpoint 600 --sampler algorithm1 --calls 4 --out out/thin --json',
+      ],
+    ),
+  )
+    .requiredOption('--run <name>', 'run')
+    .option('--checkpoint <step>', 'the newest unless given', wholeNumber(0))
+    .addOption(new Option('--split <name>', 'split of the data set').choices(['test', 'train']).default('test'))
+    .option('--count <n>', 'images, from the first of the split', wholeNumber(1), 256)
+    .option('--metrics <list>', 'rmse, ssim, psnr, l1', 'rmse,ssim,psnr,l1')
+    .addOption(
+      new Option('--sampler <algorithm>', 'what is compared with the direct restoration')
+        .choices(SamplingAlgorithmSchema.options)
+        .default('algorithm2'),
+    )
+    .option('--calls <n>', 'network calls, spread over the severities; one for each unless given', wholeNumber(1))
+    .option('--seed <n>', 'of random degradations and of the bootstrap', wholeNumber(0), 0)
+    .option('--batch <n>', 'images in a network call', wholeNumber(1), 16)
+    .addOption(new Option('--engine <kind>', 'engine').choices(['auto', ...engineKinds]).default('auto'))
+    .option('--out <path>', 'writes <path>.json and <path>.md')
+    .action((options) =>
+      attempt(options, async () => {
+        const { evaluateCheckpoint } = await import('../commands/evaluate.js');
+        const { report, text } = await evaluateCheckpoint({
+          ...options,
+          storeUrl: storeOf(options),
+          step: options.checkpoint,
+        });
+        printResult(report, options.json, () => text);
+      }),
+    );
+
+  withStore(
+    command(program, 'export', 'Write weights as safetensors with the official parameter names.', [
+      'thaw export --run mnist-demo --out weights.safetensors',
+    ]),
+  )
+    .requiredOption('--run <name>', 'run')
+    .option('--checkpoint <step>', 'the newest unless given', wholeNumber(0))
+    .addOption(
+      new Option('--format <format>', 'official names and shapes, for PyTorch')
+        .choices(['pytorch-safetensors'])
+        .default('pytorch-safetensors'),
+    )
+    .option('--ema', 'the moving average instead of the weights', false)
+    .option('--out <file>', 'file to write', 'weights.safetensors')
+    .action((options) =>
+      attempt(options, async () => {
+        const { exportWeights } = await import('../commands/export.js');
+        const exported = await exportWeights({
+          storeUrl: storeToRead(options),
+          run: options.run,
+          step: options.checkpoint,
+          group: options.ema ? 'ema' : 'weights',
+          out: options.out,
+        });
+        printResult(
+          exported,
+          options.json,
+          () => `${exported.file}: ${exported.tensors} tensors of step ${exported.step}, SHA-256 ${exported.sha256}`,
+        );
+      }),
+    );
+
+  withStore(
+    command(program, 'import <weights>', 'Make weights with the official parameter names step 0 of a new run.', [
+      'thaw import weights.safetensors --config examples/celeba-blur.yaml --name celeba-official',
+    ]),
+  )
+    .requiredOption('--config <file>', 'run file (YAML) of the network that the weights are for')
+    .option('--name <run>', 'name of the run; that of the run file unless given')
+    .option('--steps <n>', 'optimizer steps of the run', wholeNumber(1))
+    .option('--seed <n>', 'seed of the run', wholeNumber(0))
+    .action((file, options) =>
+      attempt(options, async () => {
+        const { readRunFile } = await import('../commands/run-file.js');
+        const { config, name, steps, seed } = options;
+        const { importWeights } = await import('../commands/import.js');
+        const imported = await importWeights({
+          storeUrl: storeOf(options),
+          file,
+          run: readRunFile(config, { name, steps, seed }),
+          nowMs: Date.now(),
+        });
+        printResult(
+          imported,
+          options.json,
+          () =>
+            `Run ${imported.run}: step 0 has the ${imported.tensors} tensors of ${file}, SHA-256 ${imported.sha256}.`,
+        );
+      }),
+    );
+
+  withStore(
+    command(
+      program,
+      'fit-prior',
+      'Fit what generation by blur or super-resolution starts from, and store it with the run.',
+      [
+        'thaw fit-prior --run celeba-blur-generation',
+        'thaw fit-prior --run celeba-super-resolution-generation --clusters 10',
+        'thaw fit-prior --run celeba-blur --edge 4 --severity 150',
+      ],
+    ),
+  )
+    .requiredOption('--run <name>', 'run')
+    .option('--clusters <n>', 'components of the Gaussian mixture', wholeNumber(1), 1)
+    .option('--seed <n>', 'of the start of the fit', wholeNumber(0), 0)
+    .option(
+      '--edge <pixels>',
+      'edge to which images are shrunk; 1 for blurs that end in one colour, what is left for super-resolution, unless given',
+      wholeNumber(1),
+    )
+    .option('--severity <s>', 'severity to which images are degraded first; the last unless given', wholeNumber(1))
+    .action((options) =>
+      attempt(options, async () => {
+        const { fitPrior } = await import('../commands/fit-prior.js');
+        const { run, clusters, seed, edge, severity } = options;
+        const prior = await fitPrior({ storeUrl: storeOf(options), run, clusters, seed, edge, severity });
+        printResult(
+          prior,
+          options.json,
+          () =>
+            `The prior of ${prior.run}: ${clusters} component(s) on ${prior.images} images of ${prior.edge} x ${prior.edge} pixels, mean log-likelihood ${prior.logLikelihood.toFixed(3)}.`,
+        );
+      }),
+    );
+}

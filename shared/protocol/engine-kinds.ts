@@ -1,0 +1,3 @@
+/** The engines by name, in the order in which `auto` would like them. What they are: `shared/engine`. */
+export const engineKinds = ['onnx-cpu', 'onnx-cuda', 'onnx-webgpu', 'tfjs-node-gpu', 'tfjs-node', 'tfjs-wasm'] as const;
+export type EngineKind = (typeof engineKinds)[number];
