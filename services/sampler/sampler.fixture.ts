@@ -174,12 +174,12 @@ export interface Door {
 
 export async function openDoor(
   sampler: Harness,
-  options: { maxWaitMs?: number; maxBodyBytes?: number } = {},
+  options: { maxWaitMs?: number; maxBodyBytes?: number; port?: number } = {},
 ): Promise<Door> {
   const rules = { token, host: '127.0.0.1', allowedHosts: [], allowedOrigins: ['https://friend.example'] };
   const health = new Health();
   const images = createImageCodec({ maxPixels: 1_000_000 });
-  const { maxBodyBytes = 1 << 20, maxWaitMs = 5000 } = options;
+  const { maxBodyBytes = 1 << 20, maxWaitMs = 5000, port = 0 } = options;
   const app = await createHttpServer({ ...rules, maxBodyBytes, health, clock: systemClock, logger: silentLogger });
   addJobRoutes(app, { service: sampler.service, images, maxWaitMs });
   const { service, jobs, frames } = sampler;
@@ -192,7 +192,7 @@ export async function openDoor(
     logger: silentLogger,
     maxWatchers: 4,
   });
-  await listen(app, { ...rules, port: 0 });
+  await listen(app, { ...rules, port });
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
   return {
     url,

@@ -9,7 +9,7 @@ export { naturalLog } from './natural-log.js';
 export { randomHex, systemEntropy } from './entropy.js';
 export type { Entropy } from './entropy.js';
 export { builtFile } from './built-file.js';
-export { assertBindAllowed, isLoopback } from './listen-guard.js';
+export { assertBindAllowed, cannotListen, isLoopback } from './listen-guard.js';
 export { createLogger, logLevels, silentLogger } from './logger.js';
 export type { LogFields, Logger, LoggerOptions, LogLevel } from './logger.js';
 export { redact } from './redact.js';

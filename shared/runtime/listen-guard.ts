@@ -1,4 +1,4 @@
-/** Closed by default: no listener reaches beyond this machine without a credential. */
+/** Before and at binding: no listener reaches beyond this machine without a credential, and a port that cannot be had is named. */
 import { ThawError } from '@thaw/shared/protocol';
 
 /** Whether only this machine can connect to a listener bound to `host`: 127.0.0.0/8, ::1 or the name localhost. */
@@ -23,3 +23,10 @@ export function assertBindAllowed(listener: { host: string; hasCredential: boole
   if (listener.hasCredential || isLoopback(listener.host)) return;
   throw new ThawError('THAW_BIND_REFUSED', `${listener.what} would listen on "${listener.host}" without a credential.`);
 }
+
+/** What a failed attempt to listen is called: use as `listening.catch(cannotListen(host, port))`. */
+export const cannotListen =
+  (host: string, port: number) =>
+  (cause: Error): never => {
+    throw new ThawError('THAW_PORT_UNAVAILABLE', `Cannot listen on ${host}:${port}: ${cause.message}.`, { cause });
+  };

@@ -6,6 +6,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { channelNames, ThawError } from '@thaw/shared/protocol';
 import {
   assertBindAllowed,
+  cannotListen,
   checkHost,
   checkOrigin,
   checkToken,
@@ -113,15 +114,7 @@ export async function openHttpDoor(options: HttpOptions): Promise<HttpDoor> {
   app.addHook('onSend', async (_request, reply) => void reply.headers(securityHeaders));
   routes(app, options, watchers);
   addPlaygroundRoutes(app, options);
-  await app.listen({ host: options.host, port: options.port }).catch((cause: NodeJS.ErrnoException) => {
-    throw new ThawError(
-      'THAW_PORT_UNAVAILABLE',
-      `Cannot listen on ${options.host}:${options.port}: ${cause.message}.`,
-      {
-        cause,
-      },
-    );
-  });
+  await app.listen({ host: options.host, port: options.port }).catch(cannotListen(options.host, options.port));
   const address = app.server.address() as AddressInfo;
   return {
     url: `http://${address.address.includes(':') ? `[${address.address}]` : address.address}:${address.port}`,

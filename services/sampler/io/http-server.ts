@@ -2,7 +2,7 @@
 import fastifySwagger from '@fastify/swagger';
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import { errorRegistry, ThawError, type ErrorCode } from '@thaw/shared/protocol';
-import { assertBindAllowed, type Clock, type Health, type Logger } from '@thaw/shared/runtime';
+import { assertBindAllowed, cannotListen, type Clock, type Health, type Logger } from '@thaw/shared/runtime';
 import { checkHost, checkOrigin, checkToken, type AccessRules } from '@thaw/shared/runtime';
 
 export interface HttpOptions extends AccessRules {
@@ -115,7 +115,7 @@ export async function createHttpServer(options: HttpOptions): Promise<FastifyIns
 /** Binds; refuses to be reachable from outside without a token. @returns the base URL */
 export async function listen(app: FastifyInstance, options: AccessRules & { port: number }): Promise<string> {
   assertBindAllowed({ host: options.host, hasCredential: options.token !== undefined, what: "The sampler's HTTP API" });
-  await app.listen({ host: options.host, port: options.port });
+  await app.listen({ host: options.host, port: options.port }).catch(cannotListen(options.host, options.port));
   const address = app.server.address();
   const port = typeof address === 'object' && address !== null ? address.port : options.port;
   const host = options.host.includes(':')

@@ -66,6 +66,11 @@ async function expectRefusal(response: Response, status: number, code: string): 
   return body;
 }
 
+it('a port that is taken is a coded error', async () => {
+  const port = Number(new URL(door.url).port);
+  await expect(openDoor(sampler, { port })).rejects.toMatchObject({ code: 'THAW_PORT_UNAVAILABLE' });
+});
+
 describe('the API', () => {
   it('takes a job, tells how far it is, and gives its images', async () => {
     const accepted = await post('/v1/jobs', { count: 2, seed: 7 });

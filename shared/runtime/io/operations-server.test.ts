@@ -35,6 +35,22 @@ it('does not open to other machines without a token', async () => {
   await expect(refused).rejects.toMatchObject({ code: 'THAW_BIND_REFUSED' });
 });
 
+it('says which port is taken', async () => {
+  await start();
+  const { hostname, port } = new URL(server!.url);
+  const second = startOperationsServer({
+    host: hostname,
+    port: Number(port),
+    health: new Health(),
+    metrics: new Metrics({ service: 'trainer', processMetrics: false }),
+    clock: new VirtualClock(),
+  });
+  await expect(second).rejects.toMatchObject({
+    code: 'THAW_PORT_UNAVAILABLE',
+    message: expect.stringContaining(`${hostname}:${port}`),
+  });
+});
+
 it('shows metrics to who has the token', async () => {
   const { get } = await start(token);
   for (const init of [{}, bearer('wrong'), bearer(`${token}x`), bearer('')]) {

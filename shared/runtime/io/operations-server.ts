@@ -4,7 +4,7 @@ import { timingSafeEqual } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '../clock.js';
 import type { Health } from '../health.js';
-import { assertBindAllowed } from '../listen-guard.js';
+import { assertBindAllowed, cannotListen } from '../listen-guard.js';
 import type { Metrics } from '../metrics.js';
 
 export interface OperationsServerOptions {
@@ -28,7 +28,7 @@ const carries = (request: IncomingMessage, token: string): boolean => {
   return given.length === wanted.length && timingSafeEqual(given, wanted);
 };
 
-/** @throws ThawError THAW_BIND_REFUSED for a host that is not loopback without a token. */
+/** @throws ThawError THAW_BIND_REFUSED for a host that is not loopback without a token; THAW_PORT_UNAVAILABLE */
 export async function startOperationsServer(options: OperationsServerOptions): Promise<OperationsServer> {
   const { host, port, token, health, metrics, clock } = options;
   assertBindAllowed({ host, hasCredential: token !== undefined, what: 'the health and metrics listener' });
@@ -58,7 +58,7 @@ export async function startOperationsServer(options: OperationsServerOptions): P
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, resolve);
-  });
+  }).catch(cannotListen(host, port));
   const { port: bound } = server.address() as AddressInfo;
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
