@@ -13,7 +13,7 @@ export function addDataCommands(program: Command): void {
       [
         'thaw data pack mnist --name mnist --method pad --size 32',
         'thaw data pack cifar10:cifar-10-batches-bin --name cifar10',
-        'thaw data pack faces/ --name celeba --method pillow-bilinear --size 143 --store s3://bucket/thaw',
+        'thaw data pack faces/ --name celeba --test-percent 10 --method pillow-bilinear --size 143 --store s3://bucket/thaw',
       ],
     ),
   )
@@ -26,6 +26,11 @@ export function addDataCommands(program: Command): void {
     .option('--size <pixels>', 'stored edge', wholeNumber(1))
     .option('--channels <n>', '1 or 3; as the source unless given', wholeNumber(1))
     .option('--test <source>', 'folder or IDX file of the test split')
+    .option(
+      '--test-percent <n>',
+      'or: the last n % of the images, in their order, are the test split',
+      wholeNumber(1, 99),
+    )
     .option('--labels <file>', 'IDX file of labels')
     .option('--test-labels <file>', 'IDX file of the test labels')
     .option('--shard-bytes <n>', 'bytes of images in a shard; 4 MiB unless given', wholeNumber(1))

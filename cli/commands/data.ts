@@ -23,6 +23,8 @@ export interface PackCommand {
   readonly source: string;
   /** Folder or IDX file of the test split. */
   readonly test?: string;
+  /** Instead of `test`: share of the source, at its end, that is the test split. */
+  readonly testPercent?: number;
   /** IDX files of the labels. */
   readonly labels?: string;
   readonly testLabels?: string;
@@ -41,12 +43,25 @@ const demoShardBytes = 4 << 20;
 /** In front of the folder of CIFAR-10's binary files. */
 const cifar10Prefix = 'cifar10:';
 
+const bringsTestSplit = (source: string): boolean => source === 'mnist' || source.startsWith(cifar10Prefix);
+
 async function sourcesOf(command: PackCommand): Promise<{ train: ImageSource; test?: ImageSource }> {
+  if (command.testPercent !== undefined && (command.test !== undefined || bringsTestSplit(command.source)))
+    throw new ThawError(
+      'THAW_CONFIG_INVALID',
+      `--test-percent: ${command.test === undefined ? command.source : '--test'} says which images the test split has already.`,
+      { cure: 'Leave --test-percent out.' },
+    );
   if (command.source === 'mnist') return openMnist();
   if (command.source.startsWith(cifar10Prefix)) return openCifar10(command.source.slice(cifar10Prefix.length));
   const open = async (path: string, labels: string | undefined): Promise<ImageSource> =>
     /idx\d-ubyte(\.gz)?$/.test(path) ? openIdx(path, labels) : openImageFolder(path);
   const train = await open(command.source, command.labels);
+  if (command.testPercent !== undefined) {
+    // Officially the first 90 % of CelebA, in the order of their names, are trained on.
+    const first = Math.floor((train.count * (100 - command.testPercent)) / 100);
+    return { train: sliceSource(train, 0, first), test: sliceSource(train, first, train.count) };
+  }
   return command.test === undefined ? { train } : { train, test: await open(command.test, command.testLabels) };
 }
 
