@@ -27,9 +27,17 @@ export interface LocalClusterOptions {
 
 export interface LocalCluster {
   readonly file: ClusterFile;
+  /**
+   * Resolves when a process was refused, or could not be started again several times in a row: for whoever waits for the run to finish.
+   * Starting it again goes on meanwhile, unless it was refused.
+   */
+  readonly hopeless: Promise<ThawError>;
   /** Drains trainers, samplers, coordinator and broker, in this order. */
   stop(): Promise<void>;
 }
+
+/** After so many failed starts in a row a process is not expected to come back by itself. */
+const hopelessStarts = 3;
 
 const entryOf = (service: 'coordinator' | 'trainer' | 'sampler'): string =>
   fileURLToPath(new URL(`./main.js`, import.meta.resolve(`@thaw/${service}`)));
@@ -70,6 +78,8 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
     THAW_LOG_LEVEL: options.logLevel,
   };
   const started: Child[] = [];
+  let giveUp!: (error: ThawError) => void;
+  const hopeless = new Promise<ThawError>((resolve) => (giveUp = resolve));
   const restarts = new RestartBackoff();
   let stopping = false;
 
@@ -85,22 +95,34 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
       if (stopping || code === 0) return;
       const what = `${name} ended (${signal ?? `exit code ${code}`})`;
       // Exit code 3: it was refused, and would be again.
-      if (code === 3)
-        return options.onIncident(`${what}: it was refused. Its log says why: ${join(logDir, `${name}.log`)}`);
-      const delayMs = restarts.delayMs(name, performance.now());
-      options.onIncident(`${what}; starting it again${delayMs > 0 ? ` in ${delayMs / 1000} s` : ''}`);
-      await new Promise((done) => setTimeout(done, delayMs));
-      if (stopping) return;
-      try {
-        // On the port that it had, so that an open page finds it again; on another one when that is taken by now.
-        const samePort = env.THAW_PORT === undefined ? env : { ...env, THAW_PORT: new URL(urlOf(child)).port };
-        await start(name, service, samePort).catch(() => start(name, service, env));
-        publish();
-      } catch (error) {
-        options.onIncident(`${name} could not be started again: ${(error as Error).message}`);
+      if (code === 3) {
+        const refused = `${what}: it was refused. Its log says why: ${join(logDir, `${name}.log`)}`;
+        giveUp(new ThawError('THAW_CLUSTER_START', refused));
+        return options.onIncident(refused);
       }
+      // On the port that it had, so that an open page finds it again; on another one when that is taken by now.
+      const samePort = env.THAW_PORT === undefined ? env : { ...env, THAW_PORT: new URL(urlOf(child)).port };
+      options.onIncident(`${what}; starting it again`);
+      await startAgain(name, () => start(name, service, samePort).catch(() => start(name, service, env)));
     });
     return child;
+  };
+  /** Tries until it runs or the cluster stops, waiting longer and longer. */
+  const startAgain = async (name: string, again: () => Promise<Child>): Promise<void> => {
+    for (let failed = 0; ;) {
+      await new Promise((done) => setTimeout(done, restarts.delayMs(name, performance.now())));
+      if (stopping) return;
+      try {
+        await again();
+        return publish();
+      } catch (error) {
+        if (stopping) return;
+        const problem = `${name} could not be started again: ${(error as Error).message}`;
+        options.onIncident(problem);
+        failed += 1;
+        if (failed === hopelessStarts) giveUp(new ThawError('THAW_CLUSTER_START', problem, { cause: error }));
+      }
+    }
   };
   const urlOf = (child: Child): string => String(child.ready.listening);
   let file: ClusterFile;
@@ -165,6 +187,7 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
     get file() {
       return file;
     },
+    hopeless,
     stop,
   };
 }

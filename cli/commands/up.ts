@@ -107,7 +107,11 @@ export async function up(options: UpOptions): Promise<void> {
     );
     // Asked for anew each time: a coordinator that was started again has another address.
     const target = (): ApiTarget => ({ url: cluster.file.coordinator.url, token: cluster.file.token });
-    const finished = await Promise.race([follow(target, progress, () => stopped), signal.then(() => undefined)]);
+    const finished = await Promise.race([
+      follow(target, progress, () => stopped),
+      signal.then(() => undefined),
+      ...(options.exit ? [cluster.hopeless.then((error) => Promise.reject(error))] : []),
+    ]);
     progress.end();
     if (finished !== undefined && options.exit) {
       printResult(
@@ -122,6 +126,7 @@ export async function up(options: UpOptions): Promise<void> {
       await signal;
     }
   } finally {
+    stopped = true;
     progress.end();
     progress.say('Stopping ...');
     await cluster.stop();

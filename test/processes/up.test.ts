@@ -1,7 +1,7 @@
 /** `thaw up` as a person types it: the last line of JSON, Ctrl-C, resuming, a busy folder, a killed supervisor. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -135,4 +135,19 @@ test('when the supervisor is killed, no process of the cluster is left', async (
   child.kill('SIGKILL');
   await ended;
   await until('all processes have ended', () => pidsOf(cluster).every((pid) => !isAlive(pid)));
+});
+
+test('--exit does not wait for ever: it ends with a sentence when a trainer cannot come back', async () => {
+  const dir = await folder('lost');
+  const { ended } = up(dir, ['--steps', '100000', '--exit', '--json', '--trainers', '1']);
+  const cluster = await running(dir);
+  renameSync(join(dir, 'store'), join(dir, 'gone'));
+  process.kill(cluster.trainers[0]!.pid, 'SIGKILL');
+  const { code, stdout, stderr } = await ended;
+  expect(code, stderr).toBe(1);
+  expect(JSON.parse(stdout.trimEnd().split('\n').at(-1)!)).toMatchObject({
+    error: { code: 'THAW_CLUSTER_START', message: expect.stringContaining('THAW_RUN_NOT_FOUND') },
+  });
+  expect(pidsOf(cluster).filter(isAlive)).toEqual([]);
+  expect(existsSync(join(dir, 'cluster.json'))).toBe(false);
 });
