@@ -1,4 +1,5 @@
 import type { OnnxModel, OnnxNode, OnnxValueInfo } from '../onnx/index.js';
+import { hiddenShapePrefix } from './emitter.js';
 import type { Emitted, OnnxEmitter } from './emitter.js';
 
 export interface GraphOutput {
@@ -40,16 +41,29 @@ export function assemble(
     kept.unshift(node);
   }
   const rename = (name: string): string => names.get(name) ?? name;
-  const nodes = [...kept, ...copies].map((node) => ({
+  const nodes = leavesLast([...kept, ...copies]).map((node) => ({
     ...node,
     inputs: node.inputs.map(rename),
     outputs: node.outputs.map(rename),
   }));
+  const initializers = [...emitter.initializers.values()].filter(({ name }) => live.has(name));
+  const hiddenShapes = initializers.filter(({ name }) => name.startsWith(hiddenShapePrefix));
   return {
     graphName,
     nodes,
-    initializers: [...emitter.initializers.values()].filter(({ name }) => live.has(name)),
-    inputs,
+    initializers,
+    inputs: [...inputs, ...hiddenShapes.map(({ name, dtype, shape }) => ({ name, dtype, shape }))],
     outputs: outputs.map(({ name, tensor }) => ({ name, dtype: tensor.dtype, shape: tensor.shape })),
   };
+}
+
+/**
+ * Puts the nodes that nothing reads at the end, those made first last. ONNX Runtime executes what the last such node needs,
+ * then what the one before needs, and so on: so a gradient is computed as soon as what it needs is there, which can then
+ * be freed. In the order in which they were made, it would first compute the gradients of all activations, and keep them.
+ */
+function leavesLast(nodes: readonly OnnxNode[]): OnnxNode[] {
+  const read = new Set(nodes.flatMap((node) => node.inputs));
+  const isLeaf = (node: OnnxNode): boolean => !node.outputs.some((output) => read.has(output));
+  return [...nodes.filter((node) => !isLeaf(node)), ...nodes.filter(isLeaf).reverse()];
 }

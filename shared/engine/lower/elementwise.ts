@@ -71,10 +71,17 @@ const normalCdf: Lowering = (context, value) => {
 };
 
 /** Exact GELU, x * Phi(x). */
-const gelu: Lowering = (context, value) =>
-  context.options.capabilities.microsoftOps
-    ? same('Gelu', {}, microsoftDomain)(context, value)
-    : same('Gelu', { approximate: 'none' })(context, value);
+const gelu: Lowering = (context, value) => {
+  if (context.options.capabilities.microsoftOps) {
+    same('Gelu', {}, microsoftDomain)(context, value);
+    return;
+  }
+  composed((emit, [x], { emitter }) => {
+    const erf = emit('Erf', [emit('Mul', [x!, emitter.scalar(Math.fround(Math.SQRT1_2))])]);
+    const cdf = emit('Add', [emit('Mul', [erf, emitter.scalar(0.5)]), emitter.scalar(0.5)]);
+    return emit('Mul', [x!, cdf]);
+  })(context, value);
+};
 
 const cast: Lowering = (context, value) => same('Cast', { to: onnxDataTypes[value.dtype] })(context, value);
 

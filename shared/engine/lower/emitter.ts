@@ -18,6 +18,9 @@ export interface MatMulFlags {
 
 export const microsoftDomain = 'com.microsoft';
 
+/** Begins the names of shapes that a Reshape is given as an input with a default value (`ResolvedOptions.hideShapes`). */
+export const hiddenShapePrefix = 'shape:';
+
 interface EmitFlags {
   readonly dtype?: OnnxDataType;
   readonly domain?: string;
@@ -35,12 +38,14 @@ export class OnnxEmitter {
   /** Prefix of the names of nodes emitted now. */
   scope = '';
   readonly #microsoftOps: boolean;
+  readonly #hideShapes: boolean;
   readonly #emitted = new Map<string, Emitted>();
   readonly #reshaped = new Map<string, Emitted>();
   #count = 0;
 
-  constructor(microsoftOps: boolean) {
-    this.#microsoftOps = microsoftOps;
+  constructor(options: { readonly microsoftOps: boolean; readonly hideShapes: boolean }) {
+    this.#microsoftOps = options.microsoftOps;
+    this.#hideShapes = options.hideShapes;
   }
 
   emit(
@@ -77,8 +82,8 @@ export class OnnxEmitter {
   }
 
   /** A list of int64, as shapes, axes and bounds are given. */
-  int64s(values: readonly number[]): Emitted {
-    return this.#initializer(`ints:${values.join('_')}`, 'int64', [values.length], () =>
+  int64s(values: readonly number[], prefix = 'ints:'): Emitted {
+    return this.#initializer(`${prefix}${values.join('_')}`, 'int64', [values.length], () =>
       BigInt64Array.from(values.map(BigInt)),
     );
   }
@@ -104,7 +109,8 @@ export class OnnxEmitter {
     if (sameShape(x.shape, shape)) return x;
     const source = this.reshapedFrom(x) ?? x;
     if (sameShape(source.shape, shape)) return source;
-    const result = this.emit('Reshape', [source, this.int64s(shape)], shape);
+    const target = this.int64s(shape, this.#hideShapes ? hiddenShapePrefix : undefined);
+    const result = this.emit('Reshape', [source, target], shape);
     this.#reshaped.set(result.name, source);
     return result;
   }

@@ -3,8 +3,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { trace } from '../trace/index.js';
-import type { ProgramDefinition } from '../types.js';
+import { simplify } from '../graph/index.js';
+import type { Program, ProgramDefinition } from '../types.js';
 import { fromStored, lower, loweringVersion, plainOptions, summarize, toStored } from './index.js';
+import { lowerToModel } from './lower.js';
+import { resolveOptions } from './options.js';
 import { float, int, runEager, runProgram, sampleValues, worstError } from './oracle.fixture.js';
 
 /** A small network with every kind of stored order. */
@@ -94,6 +97,43 @@ describe('lower', () => {
     const middle = straight['hidden']!.length / 2;
     expect(crossed['hidden']!.subarray(middle)).toEqual(straight['hidden']!.subarray(0, middle));
     expect(crossed['hidden']!.subarray(0, middle)).toEqual(straight['hidden']!.subarray(middle));
+  });
+
+  it('hides shapes from the planner of ONNX Runtime in training programs, with the same values', async () => {
+    const hidden = (program: Program): string[] =>
+      [
+        ...Buffer.from(program.onnx)
+          .toString('latin1')
+          .matchAll(/shape:[\d_]+/g),
+      ].map(([name]) => name);
+    const [shown, program] = [lower(trace(network), { hideShapes: false }), lower(trace(network))];
+    expect(hidden(shown)).toEqual([]);
+    expect(hidden(program).length).toBeGreaterThan(0);
+    expect(hidden(lower(trace({ ...network, gradientOf: undefined as never })))).toEqual([]);
+    expect(hidden(lower(trace(network), { capabilities: { microsoftOps: false } }))).toEqual([]);
+    const session = await ort.InferenceSession.create(program.onnx, { logSeverityLevel: 4 });
+    expect([...session.inputNames].sort()).toEqual(['bias', 'c1', 'c3', 'dense', 'dw', 'idle', 't', 'unused', 'x']);
+    await session.release();
+    const [weights, inputs] = [sampleValues(network.weights), sampleValues(network.inputs)];
+    const [a, b] = [await runProgram(program, weights, inputs), await runProgram(shown, weights, inputs)];
+    expect(worstError(a, b)).toBeLessThan(1e-6);
+  });
+
+  it('puts what nothing reads last, in the reverse of the order in which it was made', () => {
+    const { model } = lowerToModel(simplify(trace(network)), resolveOptions({}, { training: true }));
+    const read = new Set(model.nodes.flatMap(({ inputs }) => inputs));
+    const leaves = model.nodes.map(({ outputs }, i) => ({ i, leaf: outputs.every((name) => !read.has(name)) }));
+    const firstLeaf = leaves.findIndex(({ leaf }) => leaf);
+    expect(leaves.slice(firstLeaf).every(({ leaf }) => leaf)).toBe(true);
+    const order = model.nodes.slice(firstLeaf).flatMap(({ outputs }) => outputs);
+    // The backward pass reaches the pointwise filter before that of the depthwise convolution.
+    expect(order.indexOf('grad/c1')).toBeGreaterThan(order.indexOf('grad/c3'));
+    expect(order.indexOf('grad/c3')).toBeGreaterThan(order.indexOf('grad/dw'));
+    const made = new Set(model.inputs.map(({ name }) => name).concat(model.initializers.map(({ name }) => name)));
+    for (const { inputs, outputs } of model.nodes) {
+      expect(inputs.every((name) => made.has(name))).toBe(true);
+      outputs.forEach((name) => made.add(name));
+    }
   });
 
   it('passes inputs, constants and one value under two names through to outputs', async () => {

@@ -69,9 +69,7 @@ export function lowerSimplified(graph: SimplifiedGraph, options: LoweringOptions
 
 /** A training program has one batch size for a whole run; any other may be lowered for several that must agree. */
 export const resolveFor = (graph: SimplifiedGraph, options: LoweringOptions): ResolvedOptions =>
-  resolveOptions(options, {
-    choiceByBatch: Object.keys(graph.outputs).some((name) => name.startsWith(gradientPrefix)),
-  });
+  resolveOptions(options, { training: Object.keys(graph.outputs).some((name) => name.startsWith(gradientPrefix)) });
 
 const nameOf = (input: Value): string => input.attributes['name'] as string;
 
@@ -80,7 +78,7 @@ export function lowerToModel(
   graph: SimplifiedGraph,
   options: ResolvedOptions,
 ): { readonly model: OnnxModel; readonly orders: ReadonlyMap<Value, AxisOrder> } {
-  const emitter = new OnnxEmitter(options.capabilities.microsoftOps);
+  const emitter = new OnnxEmitter({ microsoftOps: options.capabilities.microsoftOps, hideShapes: options.hideShapes });
   const layouts = new Layouts(emitter);
   const orders = storedOrders(graph, options);
   const inputs = graph.inputs.map((input): OnnxValueInfo => {
@@ -116,10 +114,7 @@ function emitValues(graph: SimplifiedGraph, options: ResolvedOptions, emitter: O
   }
 }
 
-/**
- * Gradients in the stored order of their weight, everything else in the program's order. Outputs that were computed
- * last come first: ONNX Runtime walks back from the outputs in their order, and so holds less at a time.
- */
+/** Gradients in the stored order of their weight, everything else in the program's order. */
 function placeOutputs(
   graph: SimplifiedGraph,
   emitter: OnnxEmitter,
@@ -127,14 +122,12 @@ function placeOutputs(
   orders: ReadonlyMap<Value, AxisOrder>,
 ): GraphOutput[] {
   const weightOrders = new Map([...orders].map(([weight, order]) => [nameOf(weight), order]));
-  return Object.entries(graph.outputs)
-    .sort(([, a], [, b]) => b.id - a.id)
-    .map(([name, value]): GraphOutput => {
-      emitter.scope = `output ${name}`;
-      if (!name.startsWith(gradientPrefix)) return { name, tensor: layouts.natural(value) };
-      const order = weightOrders.get(name.slice(gradientPrefix.length)) ?? range(value.shape.length);
-      return { name, tensor: withoutReshape(emitter, layouts.in(value, order)) };
-    });
+  return Object.entries(graph.outputs).map(([name, value]): GraphOutput => {
+    emitter.scope = `output ${name}`;
+    if (!name.startsWith(gradientPrefix)) return { name, tensor: layouts.natural(value) };
+    const order = weightOrders.get(name.slice(gradientPrefix.length)) ?? range(value.shape.length);
+    return { name, tensor: withoutReshape(emitter, layouts.in(value, order)) };
+  });
 }
 
 /** A Reshape onto a graph output is a copy; a gradient is read flat, so what the Reshape reads will do. */

@@ -4,7 +4,7 @@ import type { BlockSize } from '../types.js';
  * Version of what lowering emits. Raise it with every change that can change the bits of a result: it is part of the
  * engine fingerprint.
  */
-export const loweringVersion = 2;
+export const loweringVersion = 3;
 
 /** What the runtime that will load the graph can do. */
 export interface Capabilities {
@@ -29,6 +29,8 @@ export interface Formulations {
 export interface LoweringOptions {
   readonly capabilities?: Partial<Capabilities>;
   readonly formulations?: Partial<Formulations>;
+  /** See `ResolvedOptions.hideShapes`. */
+  readonly hideShapes?: boolean;
 }
 
 export interface ResolvedOptions {
@@ -39,15 +41,21 @@ export interface ResolvedOptions {
    * programs without gradients, which samplers run.
    */
   readonly choiceByBatch: boolean;
+  /**
+   * Keeps ONNX Runtime from planning, when it loads the graph, which tensors of equal shape follow each other in one buffer. Such a
+   * buffer is held from the first of them to the last, though none may be alive in between: in a training step, from the forward
+   * pass to the end. Where shapes are not known then, a buffer is freed after its last reader. Shapes are hidden by giving each
+   * Reshape its target as an input of the graph with a default value. By default in training programs for the CPU provider.
+   */
+  readonly hideShapes: boolean;
 }
 
-export function resolveOptions(
-  options: LoweringOptions,
-  { choiceByBatch }: { choiceByBatch: boolean },
-): ResolvedOptions {
+export function resolveOptions(options: LoweringOptions, { training }: { training: boolean }): ResolvedOptions {
+  const capabilities = { microsoftOps: true, blockedConv: false as const, ...options.capabilities };
   return {
-    choiceByBatch,
-    capabilities: { microsoftOps: true, blockedConv: false, ...options.capabilities },
+    choiceByBatch: training,
+    hideShapes: options.hideShapes ?? (training && capabilities.microsoftOps),
+    capabilities,
     formulations: {
       winograd: true,
       stridedPhases: true,

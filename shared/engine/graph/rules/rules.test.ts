@@ -39,6 +39,16 @@ const cases: readonly Case[] = [
   { rule: 'hoist-scale', fn: (x, _y, v) => tf.mul(tf.mul(x, 3), v), left: ['Multiply', 'Multiply'] },
   { rule: 'add-scaled', fn: (x, y) => tf.add(tf.mul(x, 3), tf.mul(y, 3)), left: ['Add', 'Multiply'] },
   { rule: 'subtract-negated', fn: (x, y) => tf.sub(x, tf.neg(y)), left: ['Add'] },
+  {
+    rule: 'normal-cdf',
+    fn: (x) => tf.mul(tf.add(tf.erf(x), 1), 0.5),
+    left: ['Erf', 'NormalCdf'],
+  },
+  {
+    rule: 'gelu',
+    fn: (x) => tf.mul(tf.mul(x, 0.5), tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1)),
+    left: ['Gelu'],
+  },
   { rule: 'reduce-uniform', fn: (x) => tf.mul(x, tf.mean(tf.ones([7, 3]))), left: [] },
   { rule: 'reduce-scaled', fn: (x) => tf.sum(tf.mul(x, 2), 1), left: ['Multiply', 'Reshape', 'Sum'] },
   {
@@ -123,6 +133,13 @@ describe('simplification rules', () => {
   it('does not fold what the runtime computes in its own way', () => {
     const graph = simplify(trace(definition((x) => tf.mul(x, tf.exp(tf.fill([6], 0.3))))));
     expect(operations(graph)).toEqual(['Exp', 'Multiply']);
+  });
+
+  it('takes only the distribution function of x itself times x as its GELU', async () => {
+    const program = definition((x, y) => tf.mul(tf.mul(y, 0.5), tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1)));
+    expect(operations(simplify(trace(program)))).toEqual(['Erf', 'Multiply', 'Multiply', 'NormalCdf']);
+    const halved = definition((x) => tf.mul(x, tf.add(tf.erf(tf.mul(x, 0.5)), 1)));
+    expect(simplify(trace(halved)).ruleHits.get('gelu')).toBeUndefined();
   });
 
   it('keeps step functions other than that of the absolute value', async () => {

@@ -22,7 +22,7 @@ const [batch, height, width, channels] = [2, 9, 11, 32];
 const image = [batch, height, width, channels];
 const filter = [7, 7, channels, 1];
 
-/** A depthwise convolution and its input gradient, written down as if recorded. */
+/** A depthwise convolution and both gradients (of the filter with the convolution's result as dy), written down as if recorded. */
 function probe(): TracedGraph {
   const attributes: ConvolutionAttributes = {
     filterSize: [7, 7],
@@ -33,16 +33,16 @@ function probe(): TracedGraph {
     filterShape: filter,
     outputShape: image,
   };
-  const convolution = (id: number, op: string): TracedNode => ({
+  const convolution = (id: number, op: string, inputs = [0, 1]): TracedNode => ({
     id,
     op,
-    inputs: [0, 1],
+    inputs,
     attributes: { ...attributes },
     outputs: [2 + id],
   });
-  const computed = (node: number): TracedValue => ({
+  const computed = (node: number, shape = image): TracedValue => ({
     id: 2 + node,
-    shape: image,
+    shape,
     dtype: 'float32',
     source: { kind: 'node', node, port: 0 },
   });
@@ -53,9 +53,14 @@ function probe(): TracedGraph {
       { id: 1, shape: filter, dtype: 'float32', source: { kind: 'input', name: 'filter' } },
       computed(0),
       computed(1),
+      computed(2, filter),
     ],
-    nodes: [convolution(0, 'DepthwiseConv2dNative'), convolution(1, 'DepthwiseConv2dNativeBackpropInput')],
-    outputs: { forward: 2, gradient: 3 },
+    nodes: [
+      convolution(0, 'DepthwiseConv2dNative'),
+      convolution(1, 'DepthwiseConv2dNativeBackpropInput'),
+      convolution(2, 'DepthwiseConv2dNativeBackpropFilter', [0, 2]),
+    ],
+    outputs: { forward: 2, gradient: 3, filterGradient: 4 },
   };
 }
 
@@ -79,7 +84,8 @@ function deviation(actual: TensorData | undefined, expected: TensorData | undefi
   return worst;
 }
 
-/** Results are sums of 49 products of values below 0.5; a wrong order of channels is wrong by tenths. */
+const outputs = ['forward', 'gradient', 'filterGradient'];
+/** Results are sums of 49 products, or of 198 for the filter; a wrong order of channels is wrong by tenths. */
 const tolerance = 1e-5;
 
 /**
@@ -94,7 +100,7 @@ export async function blockedConvSelfTest(run: RunProgram): Promise<BlockedConvO
   for (const blockSize of [8, 16] as const) {
     try {
       const actual = await run(lower(probe(), { ...plainOptions, capabilities: { blockedConv: blockSize } }), inputs);
-      const worst = Math.max(...['forward', 'gradient'].map((name) => deviation(actual[name], expected[name])));
+      const worst = Math.max(...outputs.map((name) => deviation(actual[name], expected[name])));
       if (worst <= tolerance)
         return { blockSize, reason: `blocks of ${blockSize} channels equal plain convolutions to ${tolerance}` };
       problems.push(`blocks of ${blockSize} are wrong by ${worst.toPrecision(2)}`);

@@ -61,11 +61,11 @@ describe('blockedConvSelfTest', () => {
     const actual = await runProgram(lower(trace(definition), { capabilities }), weights, inputs);
     expect(worstError(actual, await runEager(definition, weights, inputs))).toBeLessThan(1e-5);
     const strategies = summarize(trace(definition), { capabilities }).convolutions.map(({ strategy }) => strategy);
-    expect(strategies.filter((strategy) => strategy === `blocked-${block}`)).toHaveLength(block === false ? 0 : 3);
+    expect(strategies.filter((strategy) => strategy === `blocked-${block}`)).toHaveLength(block === false ? 0 : 5);
   });
 
   it('turns a block size off that is wrong in a single value, saying by how much', async () => {
-    for (const output of ['forward', 'gradient']) {
+    for (const output of ['forward', 'gradient', 'filterGradient']) {
       const damaged: RunProgram = async (program, inputs) => {
         const results = await run(program, inputs);
         if (program.blockedConv !== false) results[output]![17]! += 0.01;

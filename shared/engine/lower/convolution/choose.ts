@@ -4,7 +4,7 @@ import type { ConvolutionAttributes } from '../../types.js';
 import type { Lowering } from '../context.js';
 import type { AxisOrder } from '../layouts.js';
 import type { ResolvedOptions } from '../options.js';
-import { blockedDepthwiseForward, blockedDepthwiseInputGradient } from './blocked.js';
+import { blockedDepthwiseFilterGradient, blockedDepthwiseForward, blockedDepthwiseInputGradient } from './blocked.js';
 import { toeplitzFilterGradient } from './depthwise-toeplitz.js';
 import { factoredFilterGradient, im2colFilterGradient, pointwiseFilterGradient } from './filter-gradient-product.js';
 import * as plain from './plain.js';
@@ -39,8 +39,8 @@ const strategy = (name: string, lower: Lowering, filterOrder: AxisOrder): Convol
  * - 4x4, stride 2, padding 1 on even maps, channels divisible by 4: phases (1.8 times fewer multiplications, and no im2col).
  * - filter gradients: one product over the batch; for stride 1 on maps at least 20 wide in the factored form, whose
  *   fewer copies outweigh the padded rows it computes in vain.
- * - depthwise convolutions and input gradients of stride 1, where allowed: in blocks of channels.
- * - depthwise filter gradients of stride 1: Toeplitz products.
+ * - depthwise convolutions and both gradients of stride 1, where allowed: in blocks of channels.
+ * - other depthwise filter gradients of stride 1: Toeplitz products.
  * - everything else: ONNX's own convolution; also 3x3 and 4x4 forward where the filter is a constant (`withConstantWeights`) and
  *   small, since ONNX Runtime then lays out the whole chain in its blocked layout by itself.
  */
@@ -101,6 +101,12 @@ function chooseFilterGradient(g: ConvolutionAttributes, options: ResolvedOptions
 }
 
 function chooseDepthwiseFilterGradient(g: ConvolutionAttributes, options: ResolvedOptions): ConvolutionStrategy {
+  if (takesBlocks(g, options))
+    return strategy(
+      `blocked-${options.capabilities.blockedConv}`,
+      blockedDepthwiseFilterGradient,
+      plain.depthwiseChannelsFirst,
+    );
   const fits = isUndilated(g) && g.strides.every((stride) => stride === 1) && g.filterShape[3] === 1;
   if (options.formulations.depthwiseToeplitz && fits) {
     return strategy('toeplitz-product', toeplitzFilterGradient, plain.depthwiseChannelsFirst);

@@ -207,6 +207,25 @@ describe.each(cases)('convolution $what', (testCase) => {
   });
 });
 
+describe('the filter gradient of a convolution of an input, which has no gradient itself', () => {
+  it.each(cases.filter(({ strategies }) => strategies[2].startsWith('winograd')))(
+    'equals that of eager tfjs: $what',
+    async (testCase) => {
+      const { fn, ...rest } = program(testCase);
+      const { image, ...weights } = rest.weights;
+      const definition: ProgramDefinition = {
+        ...rest,
+        weights,
+        inputs: { ...rest.inputs, image: image! },
+        fn: (filters, { image, ...inputs }) => fn({ ...filters, image: image! }, inputs),
+      };
+      const values = [sampleValues(definition.weights), sampleValues(definition.inputs)] as const;
+      const expected = await runEager(definition, ...values);
+      expect(worstError(await runLowered(definition, ...values, {}), expected)).toBeLessThan(1e-5);
+    },
+  );
+});
+
 describe('the choice of tiles', () => {
   const chosen = (batch: number, gradientOf?: 'loss'): string[] => {
     const { gradientOf: _, ...definition } = program({

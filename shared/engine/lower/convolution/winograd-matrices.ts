@@ -98,6 +98,7 @@ export type WinogradMatrixName =
   | 'filter'
   | 'filter-turned'
   | 'filter-adjoint'
+  | 'filter-turned-adjoint'
   | 'strided-filter'
   | 'strided-filter-adjoint'
   | 'transposed-filter';
@@ -117,6 +118,8 @@ export function winogradMatrix(name: WinogradMatrixName, m: number, r: number): 
       return matrix(kronecker(filter, filter).map((row) => [...row].reverse()));
     case 'filter-adjoint':
       return matrix(transposed(kronecker(filter, filter)));
+    case 'filter-turned-adjoint':
+      return matrix(transposed(kronecker(filter, filter).map((row) => [...row].reverse())));
     case 'strided-filter':
       return matrix(phasedFilter(filter, stridedPlace));
     case 'strided-filter-adjoint':

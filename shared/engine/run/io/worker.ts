@@ -23,7 +23,6 @@ ort.env.logLevel = 'fatal';
 const loaded = new Map<string, Loaded>();
 
 const reply = (message: WorkerReply, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer);
-const sizeOf = (shape: readonly number[]): number => shape.reduce((product, length) => product * length, 1);
 const problemOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 async function load(program: Program): Promise<void> {
@@ -56,11 +55,6 @@ function inputTensor(spec: NamedTensorSpec, data: TensorData): ort.Tensor {
   return new ort.Tensor(spec.dtype, own, spec.shape);
 }
 
-function outputArray(spec: NamedTensorSpec): TensorData {
-  const size = sizeOf(spec.shape);
-  return spec.dtype === 'int32' ? new Int32Array(size) : new Float32Array(size);
-}
-
 async function run(request: Extract<WorkerRequest, { type: 'run' }>): Promise<void> {
   const entry = loaded.get(request.digest)!;
   const { program, session } = entry;
@@ -69,11 +63,9 @@ async function run(request: Extract<WorkerRequest, { type: 'run' }>): Promise<vo
   program.inputs.forEach((spec, i) => (offered[spec.name] = inputTensor(spec, request.inputs[i]!)));
   // What no output depends on is in the program's tables, but not in the graph.
   const feeds = Object.fromEntries(session.inputNames.map((name) => [name, offered[name]!]));
-  const arrays = program.outputs.map(outputArray);
-  const fetches = Object.fromEntries(
-    program.outputs.map((spec, i) => [spec.name, new ort.Tensor(spec.dtype, arrays[i]!, spec.shape)]),
-  );
-  await session.run(feeds, fetches);
+  // Results are arrays of their own: the binding copies them out of ONNX Runtime even where it is given arrays to fill.
+  const results = await session.run(feeds);
+  const arrays = program.outputs.map(({ name }) => results[name]!.data as TensorData);
   const buffers = arrays.map((array) => array.buffer as ArrayBuffer);
   reply({ type: 'done', call: request.call, outputs: arrays }, buffers);
 }
