@@ -311,6 +311,21 @@ export const errorRegistry = {
     'Images cannot be generated from nothing: the run has no generation prior.',
     'Fit one with `thaw fit-prior --run R`, or use mode "sample" (restores degraded test images) or "restore".',
   ),
+  THAW_FEATURES_INVALID: entry(
+    422,
+    'A network of features cannot be used for the images that are evaluated.',
+    'Correct the network or the JSON file beside it; docs/evaluation.md says what is wanted.',
+  ),
+  THAW_FEATURES_MISSING: entry(
+    404,
+    'A Frechet distance was asked for and there are no features to take it on.',
+    'Train a classifier with `thaw features train --dataset D`, or give a network with --features.',
+  ),
+  THAW_LABELS_MISSING: entry(
+    422,
+    'The data set has no labels to train a classifier on.',
+    'Pack it with --labels, or give a network of features with --features.',
+  ),
   THAW_CHANNEL_UNKNOWN: entry(
     400,
     'There is no channel of this name.',

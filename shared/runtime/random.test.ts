@@ -30,6 +30,7 @@ describe('RandomStream', () => {
       'partner-shard-order': 12,
       'partner-sample-order': 13,
       'partner-augment': 14,
+      features: 15,
     });
   });
 

@@ -34,6 +34,8 @@ export const drawPurposes = {
   'partner-sample-order': 13,
   /** Crop and flip of a partner picture; step, lane, row of the sample. */
   'partner-augment': 14,
+  /** Order of the images that a classifier of features is trained on; step = epoch. */
+  features: 15,
 } as const;
 export type DrawPurpose = keyof typeof drawPurposes;
 

@@ -1,0 +1,111 @@
+/** Walks through estimates, wherever they come from, and says how good they are. */
+import { ThawError } from '@thaw/shared/protocol';
+import { comparedImages, type Convention } from './conventions.js';
+import type { EstimateSource } from './estimates.js';
+import type { FeatureExtractor } from './features/index.js';
+import { FrechetScores } from './frechet-scores.js';
+import { asksForFrechet, pixelMetricsOf, type Metric } from './metrics.js';
+import { ErrorCurve, PixelScores } from './pixel-scores.js';
+import { reportFormat, type EvaluationReport, type PicturedImage } from './report.js';
+
+export interface EvaluationRequest {
+  /** Images; all from the convention's first on unless given. */
+  readonly count?: number;
+  readonly metrics: readonly Metric[];
+  readonly convention: Convention;
+  /** Asked for by `fid` or `frechet`. */
+  readonly features?: FeatureExtractor;
+  /** Of the bootstrap. */
+  readonly seed: number;
+  /** 1000 unless given; of pixel errors. */
+  readonly resamplings?: number;
+  /** Images handed out for the page. */
+  readonly pictured?: number;
+}
+
+export interface Evaluation {
+  readonly report: EvaluationReport;
+  readonly pictures: readonly PicturedImage[];
+}
+
+/**
+ * @param onProgress images done
+ * @throws ThawError THAW_REQUEST_INVALID (count, metrics), THAW_FEATURES_MISSING, THAW_FEATURES_INVALID, and what the source throws
+ */
+export async function evaluate(
+  source: EstimateSource,
+  request: EvaluationRequest,
+  onProgress: (done: number, total: number) => void = () => undefined,
+): Promise<Evaluation> {
+  const { convention, metrics, features, seed, resamplings = 1000, pictured = 10 } = request;
+  const count = checkedCount(source, request);
+  if (asksForFrechet(metrics) && features === undefined)
+    throw new ThawError(
+      'THAW_FEATURES_MISSING',
+      'metrics: a Frechet distance was asked for, without features to take it on.',
+    );
+  const { shape } = source;
+  const pixels = new PixelScores({ shape, metrics: pixelMetricsOf(metrics), resamplings, seed });
+  const frechet = asksForFrechet(metrics) ? new FrechetScores(features!, shape, seed) : undefined;
+  const curve = new ErrorCurve();
+  const pictures: PicturedImage[] = [];
+  for (let done = 0; done < count;) {
+    const rows = Array.from(
+      { length: Math.min(source.blockSize, count - done) },
+      (_, i) => convention.firstImage + done + i,
+    );
+    const estimates = await source.estimates(rows);
+    const compared = estimates.map((estimate) => comparedImages(estimate, convention));
+    estimates.forEach(({ original, errors }, i) => {
+      pixels.add(original, compared[i]!);
+      curve.add(errors);
+      if (pictures.length < pictured) pictures.push({ image: rows[i]!, original, ...compared[i]! });
+    });
+    await frechet?.add(
+      estimates.map(({ original }) => original),
+      compared,
+    );
+    done += rows.length;
+    onProgress(done, count);
+  }
+  const { scores, sampledMinusDirect } = pixels.scores();
+  const report: EvaluationReport = {
+    format: reportFormat,
+    ...source.origin,
+    count,
+    convention,
+    scores,
+    sampledMinusDirect,
+    curve: curve.points(),
+  };
+  return { report: frechet === undefined ? report : withDistances(report, features!, frechet), pictures };
+}
+
+function withDistances(report: EvaluationReport, features: FeatureExtractor, frechet: FrechetScores): EvaluationReport {
+  const { distances, sampledMinusDirect, groups, resamplings } = frechet.result();
+  const { metric, title, sha256, dimensions } = features;
+  return {
+    ...report,
+    scores: { ...report.scores, [metric]: distances },
+    sampledMinusDirect: { ...report.sampledMinusDirect, [metric]: sampledMinusDirect },
+    features: { metric, title, sha256, dimensions, groups, resamplings },
+  };
+}
+
+function checkedCount(
+  { available, origin }: EstimateSource,
+  { count, convention, metrics }: EvaluationRequest,
+): number {
+  const { firstImage } = convention;
+  const left = available - firstImage;
+  const wanted = count ?? left;
+  const which = firstImage === 0 ? '' : ` from number ${firstImage} on`;
+  if (wanted > left || wanted < 1)
+    throw new ThawError(
+      'THAW_REQUEST_INVALID',
+      `count: ${wanted} images were asked for; the split ${origin.split} of ${origin.dataset} has ${Math.max(0, left)}${which}.`,
+    );
+  if (asksForFrechet(metrics) && wanted < 2)
+    throw new ThawError('THAW_REQUEST_INVALID', 'count: a Frechet distance needs two images or more.');
+  return wanted;
+}
