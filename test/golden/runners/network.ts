@@ -50,6 +50,10 @@ const images = (golden: GoldenCase, name: string): tf.Tensor4D => {
   return tf.tensor4d(data, shape);
 };
 
+/** A network without time may come without them. */
+const stepIndices = (golden: GoldenCase, x: tf.Tensor4D): tf.Tensor1D =>
+  tf.tensor1d(golden.has('t') ? golden.integers('t') : new Array<number>(x.shape[0]).fill(0));
+
 /** Value and gradients of f for all weights, in the order of the specs. */
 function differentiate(
   weights: Record<string, tf.Tensor>,
@@ -73,13 +77,14 @@ export const network: Runner = {
         mults: params.dim_mults,
         timeEmbedding: params.with_time_emb,
         residual: params.residual,
+        outputMeanScale: params.output_mean_scale,
       });
       const specs = unetWeightSpecs(config, params.channels as number);
-      if (parameterCount(specs) !== params.parameters)
+      if (params.parameters !== undefined && parameterCount(specs) !== params.parameters)
         throw new Error(`${parameterCount(specs)} parameters instead of ${params.parameters}`);
       const weights = loadWeights(golden, specs);
       const x = images(golden, 'x');
-      const t = tf.tensor1d(golden.integers('t'));
+      const t = stepIndices(golden, x);
       const outputs: Record<string, ArrayLike<number>> = {};
       const observed = ['sinusoid', 'time', 'block0', 'skip0', 'mid', 'up0'];
       const y = unet(weights, x, t, config, (name, value) => {
@@ -113,12 +118,13 @@ export const ddpm: Runner = {
         blocks: params.num_res_blocks,
         attentionSizes: params.attn_resolutions,
         dropout: params.dropout,
+        timeEmbedding: params.with_time_emb,
       });
       const specs = networkWeightSpecs(config, {
         size: params.resolution as number,
         channels: params.in_channels as number,
       });
-      if (parameterCount(specs) !== params.parameters)
+      if (params.parameters !== undefined && parameterCount(specs) !== params.parameters)
         throw new Error(`${parameterCount(specs)} parameters instead of ${params.parameters}`);
       const weights = loadWeights(golden, specs);
       const [x, target] = [images(golden, 'x'), images(golden, 'target')];
