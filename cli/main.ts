@@ -6,6 +6,7 @@ import {
   addClusterCommands,
   addDataCommands,
   addEngineCommands,
+  addEvaluationCommands,
   addServiceCommands,
   addWeightsCommands,
   answerWrongUsage,
@@ -28,6 +29,7 @@ const program = new Command('thaw')
 answerWrongUsage(program, process.argv.includes('--json'));
 addClusterCommands(program);
 addAuditCommands(program);
+addEvaluationCommands(program);
 addWeightsCommands(program);
 addDataCommands(program);
 addEngineCommands(program);

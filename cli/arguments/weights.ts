@@ -1,48 +1,9 @@
-/** Commands on the weights of a run: score, export, import, and fit what generation starts from. */
-import { engineKinds, SamplingAlgorithmSchema } from '@thaw/shared/protocol';
+/** Commands on the weights of a run: export, import, and fit what generation starts from. */
 import { Option, type Command } from 'commander';
 import { printResult } from '../terminal/output.js';
 import { attempt, command, storeOf, storeToRead, wholeNumber, withStore } from './subcommand.js';
 
 export function addWeightsCommands(program: Command): void {
-  withStore(
-    command(
-      program,
-      'evaluate',
-      'Score a checkpoint on held-out images, with intervals and curves; needs no cluster.',
-      [
-        'thaw evaluate --run mnist-demo --count 256',
-        'thaw evaluate --run mnist-demo --checkpoint 600 --sampler algorithm1 --calls 4 --out out/thin --json',
-      ],
-    ),
-  )
-    .requiredOption('--run <name>', 'run')
-    .option('--checkpoint <step>', 'the newest unless given', wholeNumber(0))
-    .addOption(new Option('--split <name>', 'split of the data set').choices(['test', 'train']).default('test'))
-    .option('--count <n>', 'images, from the first of the split', wholeNumber(1), 256)
-    .option('--metrics <list>', 'rmse, ssim, psnr, l1', 'rmse,ssim,psnr,l1')
-    .addOption(
-      new Option('--sampler <algorithm>', 'what is compared with the direct restoration')
-        .choices(SamplingAlgorithmSchema.options)
-        .default('algorithm2'),
-    )
-    .option('--calls <n>', 'network calls, spread over the severities; one for each unless given', wholeNumber(1))
-    .option('--seed <n>', 'of random degradations and of the bootstrap', wholeNumber(0), 0)
-    .option('--batch <n>', 'images in a network call', wholeNumber(1), 16)
-    .addOption(new Option('--engine <kind>', 'engine').choices(['auto', ...engineKinds]).default('auto'))
-    .option('--out <path>', 'writes <path>.json and <path>.md')
-    .action((options) =>
-      attempt(options, async () => {
-        const { evaluateCheckpoint } = await import('../commands/evaluate.js');
-        const { report, text } = await evaluateCheckpoint({
-          ...options,
-          storeUrl: storeOf(options),
-          step: options.checkpoint,
-        });
-        printResult(report, options.json, () => text);
-      }),
-    );
-
   withStore(
     command(program, 'export', 'Write weights as safetensors with the official parameter names.', [
       'thaw export --run mnist-demo --out weights.safetensors',

@@ -3,13 +3,6 @@ export { SamplerConfigSchema } from './config.js';
 export type { SamplerConfig } from './config.js';
 export { JobRequestSchema, JobStatusSchema } from './jobs/index.js';
 export type { JobRequest, JobStatus } from './jobs/index.js';
-export {
-  evaluationKey,
-  evaluationPictureKey,
-  parseMetrics,
-  reportCheckpoint,
-  reportMarkdown,
-  reportMetrics,
-} from './evaluation/index.js';
-export type { EvaluationReport, ReportMetric, ReportRequest } from './evaluation/index.js';
+export { evaluationKey, evaluationPictureKey, localEstimates } from './evaluation/index.js';
+export type { EstimatesRequest } from './evaluation/index.js';
 export { CheckpointModels, datasetImages } from './models/index.js';

@@ -64,6 +64,8 @@ export interface RestorationModel {
   readonly steps: number;
   /** Name of the data set that the run trains on. */
   readonly dataset: string;
+  /** Family of the degradation. */
+  readonly family: string;
   /** Batch sizes that give equal bits here, ascending; a call is padded to one of them. */
   readonly batchSizes: readonly number[];
   /** @throws ThawError THAW_SAMPLING_INVALID for a sampler that the degradation has no update for; absent: takes all but ddim. */

@@ -50,6 +50,7 @@ export function fakeModel(version: ModelVersion, options: FakeModelOptions = {})
     shape,
     steps,
     dataset: 'fake',
+    family: 'blur',
     batchSizes,
     drawContext: () => ({}),
     async step(rows) {

@@ -30,18 +30,6 @@ export function identityMatrix(size: number): Float64Array {
   return matrix;
 }
 
-/** Product a b of square matrices, float64. */
-export function multiplyMatrices(a: Float64Array, b: Float64Array, size: number): Float64Array {
-  const product = new Float64Array(size * size);
-  for (let i = 0; i < size; i++)
-    for (let k = 0; k < size; k++) {
-      const factor = a[i * size + k]!;
-      if (factor === 0) continue;
-      for (let j = 0; j < size; j++) product[i * size + j]! += factor * b[k * size + j]!;
-    }
-  return product;
-}
-
 /** The matrices A_0 = I, A_s = step_{s-1} A_{s-1} in float64, rounded to float32 once at the end. */
 export function composeAxisOperators(size: number, steps: number, step: (index: number) => RowMap): Table {
   const data = new Float32Array((steps + 1) * size * size);

@@ -37,7 +37,3 @@ export { algorithm2Update, runSampler, traceSampler } from './samplers/run.js';
 export { l1, psnr, rmse, toZeroOne } from './metrics/pixel-error.js';
 export type { ImageBatchShape, SsimResult } from './metrics/ssim.js';
 export { ssim } from './metrics/ssim.js';
-export type { FeatureStatistics } from './metrics/frechet.js';
-export { featureStatistics, frechetDistance } from './metrics/frechet.js';
-export type { SymmetricEigen } from './metrics/symmetric-eigen.js';
-export { symmetricEigen } from './metrics/symmetric-eigen.js';

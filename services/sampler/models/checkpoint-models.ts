@@ -98,6 +98,7 @@ export class CheckpointModels implements ModelSource {
       shape: programs.shape,
       steps: programs.degradation.steps,
       dataset: run.data.dataset,
+      family: run.degradation.family,
       batchSizes: programs.batchSizes,
       generationStart: () => generationStart(run.degradation),
       checkSampler: (sampler) => checkAlgorithm(sampler, programs.degradation, run.trainRoutine),

@@ -1,4 +1,5 @@
-import { featureStatistics, frechetDistance, rmse, ssim } from '@thaw/shared/diffusion';
+import { rmse, ssim } from '@thaw/shared/diffusion';
+import { featureStatistics, frechetDistance } from '@thaw/shared/evaluation';
 import { fromNchw } from './images.js';
 import type { Runner } from './runner.js';
 

@@ -1,0 +1,98 @@
+/** Commands that say how good a checkpoint is. */
+import { engineKinds, SamplingAlgorithmSchema } from '@thaw/shared/protocol';
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import { printResult } from '../terminal/output.js';
+import { attempt, command, storeOf, wholeNumber, withStore } from './subcommand.js';
+
+const engineOption = (): Option =>
+  new Option('--engine <kind>', 'engine').choices(['auto', ...engineKinds]).default('auto');
+
+/** A number of images, or all of them. */
+const countOrAll = (text: string): number | 'all' => {
+  if (text === 'all') return 'all';
+  try {
+    return wholeNumber(1)(text);
+  } catch {
+    throw new InvalidArgumentError('It must be a whole number from 1 on, or all.');
+  }
+};
+
+export function addEvaluationCommands(program: Command): void {
+  withStore(
+    command(
+      program,
+      'evaluate',
+      'Score a checkpoint on held-out images, with intervals, curves and pictures; needs no cluster.',
+      [
+        'thaw evaluate --run mnist-demo --count 256',
+        'thaw evaluate --checkpoint mnist-demo/600 --split test --metrics rmse,ssim,psnr,fid --count all --out report/',
+        'thaw evaluate --run mnist-demo --metrics fid --features inception.onnx',
+        'thaw evaluate --run mnist-demo --sampler algorithm1 --calls 4 --json',
+      ],
+    ),
+  )
+    .option('--run <name>', 'run; may be named with the checkpoint')
+    .option('--checkpoint <step>', '<step> or <run>/<step>; the newest unless given')
+    .addOption(new Option('--split <name>', 'split of the data set').choices(['test', 'train']).default('test'))
+    .option('--count <n>', 'images, or all', countOrAll, 256)
+    .option('--metrics <list>', 'rmse, ssim, psnr, l1, fid (or frechet)', 'rmse,ssim,psnr,l1')
+    .addOption(
+      new Option('--sampler <algorithm>', 'what is compared with the direct restoration')
+        .choices(SamplingAlgorithmSchema.options)
+        .default('algorithm2'),
+    )
+    .option('--calls <n>', 'network calls, spread over the severities; one for each unless given', wholeNumber(1))
+    .option('--features <file>', 'ONNX network for fid; a classifier of the data set, called so, unless given')
+    .option('--features-config <file>', 'JSON that describes it; <file>.json beside <file>.onnx unless given')
+    .addOption(
+      new Option('--convention <name>', 'which images are compared: as the official code, or x_T, x_0 and all')
+        .choices(['official', 'plain'])
+        .default('official'),
+    )
+    .addOption(new Option('--degraded <choice>', 'instead of the convention’s').choices(['x_T', 'first-update']))
+    .addOption(new Option('--sampled <choice>', 'instead of the convention’s').choices(['x_0', 'last-estimate']))
+    .option('--first-image <n>', 'first image of the split that counts, instead of the convention’s', wholeNumber(0))
+    .option('--seed <n>', 'of random degradations and of the bootstrap', wholeNumber(0), 0)
+    .option('--batch <n>', 'images in a network call', wholeNumber(1), 16)
+    .addOption(engineOption())
+    .option('--out <folder>', 'writes report.json, report.md and report.html')
+    .action((options) =>
+      attempt(options, async () => {
+        const { evaluateCheckpoint } = await import('../commands/evaluate.js');
+        const { report, text, files } = await evaluateCheckpoint({
+          ...options,
+          count: options.count === 'all' ? undefined : options.count,
+          storeUrl: storeOf(options),
+        });
+        printResult(report, options.json, () => [text, ...files.map((file) => `Written: ${file}`)].join('\n'));
+      }),
+    );
+
+  const features = program.command('features').description('Networks whose features a Frechet distance is taken on.');
+  withStore(
+    command(
+      features,
+      'train',
+      'Train a small classifier on the labels of a data set; its features replace FID’s where no network is given.',
+      ['thaw features train --dataset mnist', 'thaw features train --dataset cifar10 --size 32 --epochs 6'],
+    ),
+  )
+    .requiredOption('--dataset <name>', 'packed data set with labels')
+    .option('--size <pixels>', 'edge of the images, as the run has it; as stored unless given', wholeNumber(1))
+    .option('--epochs <n>', 'passes over the training images', wholeNumber(1), 2)
+    .option('--limit <n>', 'training images at most', wholeNumber(1), 60_000)
+    .option('--seed <n>', 'of weights and order', wholeNumber(0), 0)
+    .addOption(engineOption())
+    .action((options) =>
+      attempt(options, async () => {
+        const { trainFeaturesCommand } = await import('../commands/features.js');
+        const classifier = await trainFeaturesCommand({ ...options, storeUrl: storeOf(options) });
+        printResult(
+          classifier,
+          options.json,
+          () =>
+            `Classifier of ${classifier.dataset} (${classifier.size} pixels): ${(100 * classifier.accuracy).toFixed(2)} % of ${classifier.heldOut} held-out images right; SHA-256 ${classifier.sha256}.`,
+        );
+      }),
+    );
+}
