@@ -94,7 +94,6 @@ async function main(): Promise<void> {
     run: run.name,
     id,
     machine,
-    arrays,
     control,
     bulk,
     store,

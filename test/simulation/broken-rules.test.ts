@@ -48,10 +48,10 @@ class WithWorkThatKeepsOldLanes extends Trainer {
 
 class WorkThatSendsOnce extends StepWork {
   private sentStep = -1;
-  override contribute(): boolean {
-    if (this.sentStep === this.state.step) return false;
-    const sent = super.contribute();
-    if (sent) this.sentStep = this.state.step;
+  override contribute(): number {
+    if (this.sentStep === this.state.step) return 0;
+    const sent = super.contribute(Infinity);
+    if (sent > 0) this.sentStep = this.state.step;
     return sent;
   }
   override answerContributions(): void {}

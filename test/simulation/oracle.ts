@@ -1,7 +1,6 @@
 /** What every undisturbed run of a scenario does: a single trainer with all lanes, no network. Cached per scenario. */
 import { sha256Hex, type Plan, type StateHead } from '@thaw/shared/protocol';
 import {
-  copyArrays,
   emptyArrays,
   initialState,
   Trainer,
@@ -107,7 +106,7 @@ function makeOracle(scenario: Scenario): Oracle {
   const losses: (readonly number[])[] = [];
   const skippedLanes: (readonly number[])[] = [];
   const keep = (head: StateHead): void => {
-    const copy = copyArrays(arrays);
+    const copy = structuredClone(arrays);
     const slices = Array.from({ length: scenario.sliceCount }, (_, slice) =>
       sha256Hex(sliceBytes(copy, slice, scenario.sliceCount)),
     );

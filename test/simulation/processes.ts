@@ -11,7 +11,6 @@ import {
   type LeaseMessage,
 } from '@thaw/shared/protocol';
 import {
-  copyArrays,
   emptyArrays,
   initialState,
   Trainer,
@@ -87,7 +86,9 @@ export class TrainerProcess extends Process {
     super(cluster);
     this.id = id;
     this.arrays = emptyArrays(cluster.scenario.layout);
-    this.options = trainerOptions(cluster.scenario, id, this.arrays);
+    // Some trainers change their state a few values at a time, with other events in between.
+    const sliceValues = cluster.world.random.chance(0.2) ? cluster.world.random.between(2, 60) : 1000;
+    this.options = { ...trainerOptions(cluster.scenario, id, this.arrays), sliceValues };
     this.machine = cluster.makeTrainer(this.options);
     this.slowness = cluster.world.random.between(1, 3);
     this.later(0, () => this.handle({ kind: 'start' }));
@@ -106,7 +107,7 @@ export class TrainerProcess extends Process {
     const effects = this.machine.handle(event, this.cluster.world.nowMs);
     // The arrays are what the last change of state has left.
     const last = effects.findLast(({ kind }) => kind === 'stateTaken' || kind === 'stepApplied');
-    for (const effect of effects) this.perform(effect, effect === last);
+    for (const effect of effects) this.perform(effect, effect === last && !this.machine.changing);
   }
 
   private perform(effect: TrainerEffect, arraysAreThere: boolean): void {
@@ -145,9 +146,11 @@ export class TrainerProcess extends Process {
       case 'loadState':
         return this.later(world.random.between(1, 100), () => this.load());
       case 'copyState':
-        this.copy = { step: effect.head.step, arrays: copyArrays(this.arrays) };
+        this.copy = { step: effect.head.step, arrays: effect.arrays };
         cluster.checkState(effect.head, this.copy.arrays, `copy of ${this.id}`);
         return;
+      case 'continue':
+        return this.later(world.random.between(0, 3), () => this.handle({ kind: 'continue' }));
       case 'dropCopy':
         if (this.copy?.step === effect.step) this.copy = undefined;
         return;

@@ -1,23 +1,23 @@
-/** The copy of the state that a checkpoint is made of, and its slices: encoded once, digested, uploaded, read back. */
+/** The copy of the state that a checkpoint is made of, and its slices: encoded tensor by tensor, digested, uploaded, read back. */
 import { ThawError, type StateHead } from '@thaw/shared/protocol';
 import {
-  encodeSlice,
+  encodeSliceStepwise,
+  outlineSlices,
   readBackSlice,
-  splitIntoSlices,
   writeSlice,
   type EncodedSlice,
+  type LazySlice,
   type ObjectStore,
-  type StateSlice,
 } from '@thaw/shared/storage';
-import { copyArrays, type TrainerEvent, type TrainingArrays } from '../member/index.js';
-import { toRunState, type StateLayout } from '../state/official-order.js';
+import type { TrainerEvent, TrainingArrays } from '../member/index.js';
+import { checkpointTensors, scalarsOf, type StateLayout } from '../state/official-order.js';
+import { nextTurn } from './next-turn.js';
 
 export class CheckpointCopy {
   readonly #store: ObjectStore;
   readonly #state: StateLayout;
   readonly #sliceCount: number;
-  #copy: { readonly head: StateHead; readonly arrays: TrainingArrays } | undefined;
-  #slices: StateSlice[] | undefined;
+  #copy: { readonly step: number; readonly slices: readonly LazySlice[] } | undefined;
 
   constructor(store: ObjectStore, state: StateLayout, sliceCount: number) {
     this.#store = store;
@@ -25,34 +25,39 @@ export class CheckpointCopy {
     this.#sliceCount = sliceCount;
   }
 
-  /** Copies the arrays; this is all that training waits for. */
+  /** Takes over a copy that nobody writes to. */
   take(head: StateHead, arrays: TrainingArrays): void {
-    this.#copy = { head, arrays: copyArrays(arrays) };
-    this.#slices = undefined;
+    const tensors = checkpointTensors(this.#state, arrays);
+    const slices = outlineSlices(scalarsOf(head, this.#state.stepsPerEpoch), tensors, this.#sliceCount);
+    this.#copy = { step: head.step, slices };
   }
 
   drop(step: number): void {
-    if (this.#copy?.head.step !== step) return;
-    this.#copy = undefined;
-    this.#slices = undefined;
+    if (this.#copy?.step === step) this.#copy = undefined;
   }
 
   async write(step: number, slice: number, readBack: boolean): Promise<TrainerEvent> {
-    const encoded = this.#encode(step, slice);
+    const encoded = await this.#encode(step, slice);
     const { sha256, bytes } = await writeSlice(this.#store, encoded);
     if (readBack) await readBackSlice(this.#store, encoded.record);
     return { kind: 'sliceWritten', step, slice, sha256, bytes, readBack };
   }
 
-  digest(step: number, slice: number): TrainerEvent {
-    const { sha256, bytes } = this.#encode(step, slice).record;
+  async digest(step: number, slice: number): Promise<TrainerEvent> {
+    const { sha256, bytes } = (await this.#encode(step, slice)).record;
     return { kind: 'sliceDigested', step, slice, sha256, bytes };
   }
 
-  #encode(step: number, slice: number): EncodedSlice {
+  /** A tensor at a time, with whatever else the process has to do in between. */
+  async #encode(step: number, slice: number): Promise<EncodedSlice> {
     const copy = this.#copy;
-    if (copy?.head.step !== step) throw new ThawError('THAW_INTERNAL', `There is no copy of step ${step}.`);
-    this.#slices ??= splitIntoSlices(toRunState(this.#state, copy.head, copy.arrays), this.#sliceCount);
-    return encodeSlice(this.#slices[slice]!);
+    if (copy?.step !== step) throw new ThawError('THAW_INTERNAL', `There is no copy of step ${step}.`);
+    const steps = encodeSliceStepwise(copy.slices[slice]!);
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return value;
+      await nextTurn();
+      if (this.#copy !== copy) throw new ThawError('THAW_INTERNAL', `The copy of step ${step} is no longer needed.`);
+    }
   }
 }

@@ -4,6 +4,10 @@ import type { LaneSource } from './lane-source.js';
 import type { TrainerEvent } from '../member/events.js';
 import type { ArrayKernels } from '../kernels/index.js';
 import type { Layout } from '../reduce/index.js';
+import { nextTurn } from './next-turn.js';
+
+/** Copied without looking after anything else. */
+const valuesPerTurn = 1 << 22;
 
 export interface LaneRunnerOptions {
   readonly engine: LaneEngine;
@@ -70,7 +74,14 @@ export class LaneRunner {
     const startMs = nowMs();
     const { loss, gradients } = await engine.compute(step, lane, images, weights, signal);
     const gradient = this.#free.pop() ?? kernels.float32(layout.valueCount);
-    for (const { name, offset } of layout.tensors) gradient.set(gradients[name]!, offset);
+    let copied = 0;
+    for (const { name, offset, size } of layout.tensors) {
+      gradient.set(gradients[name]!, offset);
+      copied += size;
+      if (copied < valuesPerTurn) continue;
+      copied = 0;
+      await nextTurn();
+    }
     return { kind: 'laneDone', step, lane, loss, gradient, computeMs: nowMs() - startMs };
   }
 }

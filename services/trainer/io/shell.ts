@@ -16,8 +16,9 @@ import {
 import type { Clock, Logger } from '@thaw/shared/runtime';
 import type { ObjectStore } from '@thaw/shared/storage';
 import type { BulkLink, ControlLink } from '@thaw/shared/transport';
-import type { TrainerEffect, TrainerEvent, TrainingArrays, LoadedState } from '../member/events.js';
+import type { TrainerEffect, TrainerEvent, LoadedState } from '../member/events.js';
 import type { Trainer } from '../member/index.js';
+import { nextTurn } from './next-turn.js';
 import type { CheckpointCopy } from './checkpoint-copy.js';
 import type { LaneRunner } from './lane-runner.js';
 import type { LaneSource } from './lane-source.js';
@@ -27,7 +28,6 @@ export interface ShellOptions {
   readonly run: string;
   readonly id: string;
   readonly machine: Trainer;
-  readonly arrays: TrainingArrays;
   readonly control: ControlLink;
   readonly bulk: BulkLink;
   readonly store: ObjectStore;
@@ -115,7 +115,7 @@ export class TrainerShell {
   }
 
   #perform(effect: TrainerEffect): void {
-    const { run, control, bulk, store, source, checkpoint, logger, gauges, arrays } = this.#options;
+    const { run, control, bulk, store, source, checkpoint, logger, gauges } = this.#options;
     switch (effect.kind) {
       case 'computeLane':
         return this.#lanes!.start(effect.step, effect.lane);
@@ -156,7 +156,9 @@ export class TrainerShell {
           },
         );
       case 'copyState':
-        return checkpoint.take(effect.head, arrays);
+        return checkpoint.take(effect.head, effect.arrays);
+      case 'continue':
+        return void nextTurn().then(() => this.dispatch({ kind: 'continue' }));
       case 'dropCopy':
         return checkpoint.drop(effect.step);
       case 'writeSlice':

@@ -1,13 +1,15 @@
 /** When this trainer takes a copy for a checkpoint, when it drops it, and what it does with it meanwhile (rule 18). */
 import type { AcceptedAnswer, CheckpointDuty, CheckpointNews, Heartbeat, StateHead } from '@thaw/shared/protocol';
 import { CheckpointCopy } from './checkpoint-copy.js';
-import type { TrainerEvent, TrainerOptions } from './events.js';
+import type { TrainerEvent, TrainerOptions, TrainingArrays } from './events.js';
 import type { Outbox } from './outbox.js';
 
 export class CheckpointDuties {
   private readonly options: TrainerOptions;
   private readonly out: Outbox;
   private copy: CheckpointCopy | undefined;
+  /** The copy is ordered, not made yet. */
+  private ordered = false;
 
   constructor(options: TrainerOptions, out: Outbox) {
     this.options = options;
@@ -15,40 +17,57 @@ export class CheckpointDuties {
   }
 
   describe(): Heartbeat['checkpoint'] {
-    return this.copy?.describe() ?? null;
+    return this.ordered ? null : (this.copy?.describe() ?? null);
   }
 
-  /** At a new boundary: every member copies the same ones, unless it still holds an older copy. Says whether one was ordered. */
-  atBoundary(head: StateHead, nowMs: number): boolean {
+  /** At a new boundary: every member copies the same ones, unless it still holds an older copy. */
+  atBoundary(head: StateHead, nowMs: number): void {
+    // Ordered at a boundary that was left, for somebody else's state, before it could be made.
+    if (this.ordered) this.letGo();
     const { checkpointEverySteps, steps, timings } = this.options;
     const due = head.step > 0 && (head.step % checkpointEverySteps === 0 || head.step === steps);
     const free = this.copy === undefined || nowMs - this.copy.sinceMs > timings.checkpointMs;
-    return due && free && this.order(head, nowMs);
+    if (due && free) this.order(head, nowMs);
   }
 
   /** Apart from these, what the leader wants: the end of the run, and where the last trainer rests. */
-  wanted(head: StateHead, resting: boolean, news: AcceptedAnswer['checkpoint'], nowMs: number): boolean {
+  wanted(head: StateHead, resting: boolean, news: AcceptedAnswer['checkpoint'], nowMs: number): void {
     const { step } = head;
     // What the leader has settled is not begun again: it would be dropped at once.
-    if (step === 0 || settled(news, step) || (news.wantedStep !== step && !resting)) return false;
+    if (step === 0 || settled(news, step) || (news.wantedStep !== step && !resting)) return;
     const free = this.copy === undefined || (resting && this.copy.head.step < step);
-    return free && this.order(head, nowMs);
+    if (free) this.order(head, nowMs);
   }
 
-  private order(head: StateHead, nowMs: number): boolean {
+  private order(head: StateHead, nowMs: number): void {
+    this.letGo();
     this.copy = new CheckpointCopy(head, nowMs);
-    this.out.push({ kind: 'copyState', head });
-    return true;
+    this.ordered = true;
+  }
+
+  /** A copy of the present boundary is wanted. */
+  get needsCopy(): boolean {
+    return this.ordered;
+  }
+  /** It is there; nobody writes to its arrays any more. */
+  copied(head: StateHead, arrays: TrainingArrays): void {
+    this.ordered = false;
+    if (this.copy?.head.step === head.step) this.out.push({ kind: 'copyState', head, arrays });
   }
 
   heard(news: CheckpointNews): void {
     if (this.copy === undefined || !settled(news, this.copy.head.step)) return;
-    this.out.push({ kind: 'dropCopy', step: this.copy.head.step });
+    this.letGo();
+  }
+
+  private letGo(): void {
+    if (this.copy !== undefined && !this.ordered) this.out.push({ kind: 'dropCopy', step: this.copy.head.step });
+    this.ordered = false;
     this.copy = undefined;
   }
 
   accept(duty: CheckpointDuty | null): void {
-    if (duty === null || this.copy?.head.step !== duty.step) return;
+    if (duty === null || this.ordered || this.copy?.head.step !== duty.step) return;
     for (const item of this.copy.accept(duty)) this.out.push({ ...item, step: duty.step });
   }
 

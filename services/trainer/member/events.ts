@@ -65,6 +65,8 @@ export interface TrainerOptions {
   readonly arrays: TrainingArrays;
   /** The loops over all values, the plain ones unless given; every implementation gives the same bits. */
   readonly kernels?: ArrayKernels;
+  /** Values that one event handles at most, about; large networks take several. */
+  readonly sliceValues?: number;
 }
 
 export type TrainerEvent =
@@ -72,6 +74,8 @@ export type TrainerEvent =
   | { readonly kind: 'start' }
   /** Every quarter of a heartbeat interval or more often; drives everything that waits. */
   | { readonly kind: 'tick' }
+  /** Answer to the effect of that name. */
+  | { readonly kind: 'continue' }
   /**
    * A lane was computed at the weights of `step`. `gradient` [valueCount]: mean over the lane's micro-batch, flat in stored order; it
    * belongs to the machine until `releaseGradient`. `loss`: mean over the micro-batch.
@@ -142,8 +146,10 @@ export type TrainerEffect =
   | { readonly kind: 'readPlan' }
   /** Load the newest checkpoint, or the initial state when there is none; answer `stateLoaded` or `stateLoadFailed`. */
   | { readonly kind: 'loadState' }
-  /** Copy the whole of `arrays` now, before returning to the machine: it is exactly the state at boundary `head.step`. Replaces an older copy. */
-  | { readonly kind: 'copyState'; readonly head: StateHead }
+  /** Keep this copy of the state at boundary `head.step` for a checkpoint, in place of an older one. Nobody writes to it any more; on shared memory. */
+  | { readonly kind: 'copyState'; readonly head: StateHead; readonly arrays: TrainingArrays }
+  /** There is more to do with large arrays: answer `continue` soon, after whatever else the process has to do. Never two at a time. */
+  | { readonly kind: 'continue' }
   /** The copy of this step is no longer needed. */
   | { readonly kind: 'dropCopy'; readonly step: number }
   /** Encode this slice of the copy and put it as a blob; with `readBack`, read it from the store again and compare. Answer `sliceWritten`/`sliceFailed`. */

@@ -8,8 +8,10 @@ import { chunkValues, fits, laneLimit, neededExponent, type Layout } from '../re
 
 interface LaneGradient {
   readonly gradient: Float32Array;
-  /** [blockCount] */
+  /** [blockCount], of the chunks that were looked at. */
   readonly maxima: Float32Array;
+  /** [chunkCount] 1: its maxima are there. */
+  readonly measured: Uint8Array;
   readonly loss: number;
 }
 
@@ -42,10 +44,14 @@ export class LaneGradients {
   /** Keeps `gradient` (not copied) until {@link takeAll}. */
   add(lane: number, gradient: Float32Array, loss: number): void {
     const maxima = new Float32Array(this.layout.blockCount);
-    this.kernels.blockMaxima(this.layout, 0, this.layout.blockCount, gradient, maxima);
+    const measured = new Uint8Array(this.layout.chunkCount);
+    const finite = Number.isFinite(loss);
     // A loss that is not finite spoils the lane everywhere, whatever its gradient looks like.
-    if (!Number.isFinite(loss)) maxima.fill(NaN);
-    this.lanes.set(lane, { gradient, maxima, loss: Number.isFinite(loss) ? Math.fround(loss) : NaN });
+    if (!finite) {
+      maxima.fill(NaN);
+      measured.fill(1);
+    }
+    this.lanes.set(lane, { gradient, maxima, measured, loss: finite ? Math.fround(loss) : NaN });
   }
 
   /** Forgets everything; the gradients go back to their maker. */
@@ -66,7 +72,9 @@ export class LaneGradients {
     const bad: number[] = [];
     let needs: Int8Array | undefined;
     for (const lane of lanes) {
-      const { maxima } = this.lanes.get(lane)!;
+      const { gradient, maxima, measured } = this.lanes.get(lane)!;
+      if (measured[chunk] === 0) this.kernels.blockMaxima(this.layout, firstBlock, endBlock, gradient, maxima);
+      measured[chunk] = 1;
       for (let block = firstBlock; block < endBlock; block++) {
         const largest = maxima[block]!;
         if (Number.isNaN(largest)) {

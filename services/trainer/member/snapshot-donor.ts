@@ -1,7 +1,7 @@
 /** Gives away the state: one copy, made at one boundary, sent in ranges (rule 15). */
 import { sha256Hex, type StateHead } from '@thaw/shared/protocol';
 import type { TrainingArrays } from './events.js';
-import { copyArrays, type StateRanges } from './state-ranges.js';
+import type { StateRanges } from './state-ranges.js';
 
 interface Copy {
   readonly head: StateHead;
@@ -25,27 +25,24 @@ export class SnapshotDonor {
 
   /**
    * The copy that answers a request for ranges from `first` on: the one being given away if its boundary is exactly the one asked for, or
-   * if a transfer is under way that may as well serve a newcomer; otherwise a new one of the present boundary.
+   * if a transfer is under way that may as well serve a newcomer. Undefined: a new one is needed, see {@link give}.
+   * @param step boundary held now
    */
-  serve(
-    minStep: number,
-    first: number,
-    head: StateHead,
-    arrays: TrainingArrays,
-    nowMs: number,
-  ): { readonly head: StateHead; readonly arrays: TrainingArrays } | undefined {
+  serve(minStep: number, first: number, step: number, nowMs: number): Copy | undefined {
     const copy = this.copy;
-    if (copy !== undefined) {
-      const busy = nowMs - copy.lastUsedMs < this.keepMs / 4;
-      const serves = copy.head.step >= minStep && (first > 0 || busy || copy.head.step === head.step);
-      if (!serves) this.copy = undefined;
+    if (copy === undefined) return undefined;
+    const busy = nowMs - copy.lastUsedMs < this.keepMs / 4;
+    if (copy.head.step >= minStep && (first > 0 || busy || copy.head.step === step)) {
+      copy.lastUsedMs = nowMs;
+      return copy;
     }
-    if (this.copy === undefined) {
-      if (head.step < minStep) return undefined;
-      this.copy = { head, arrays: copyArrays(arrays), lastUsedMs: nowMs };
-    }
-    this.copy.lastUsedMs = nowMs;
-    return this.copy;
+    this.copy = undefined;
+    return undefined;
+  }
+
+  /** Gives this copy away from now on; nobody writes to its arrays any more. */
+  give(head: StateHead, arrays: TrainingArrays, nowMs: number): void {
+    this.copy = { head, arrays, lastUsedMs: nowMs };
   }
 
   get rangeCount(): number {

@@ -1,17 +1,22 @@
 /** Both sides of a snapshot, as frames: asking for state and giving it away (rules 15 to 17). */
-import { ThawError, type BulkFrame } from '@thaw/shared/protocol';
-import type { LoadedState, TrainerOptions } from './events.js';
+import { ThawError, type BulkFrame, type StateHead } from '@thaw/shared/protocol';
+import type { LoadedState, TrainerOptions, TrainingArrays } from './events.js';
 import type { Outbox } from './outbox.js';
 import { rangesPerRequest, SnapshotDonor } from './snapshot-donor.js';
 import { SnapshotFetch, type FetchWork } from './snapshot-fetch.js';
 import { StateRanges } from './state-ranges.js';
 import type { TrainingState } from './training-state.js';
 
+type Request = Pick<BulkFrame, 'source' | 'step' | 'chunk' | 'count'>;
+/** Askers that wait for a copy, each with its newest request; more are turned away, and ask again. */
+const maxWaiting = 64;
+
 export class SnapshotExchange {
   private readonly out: Outbox;
   private readonly state: TrainingState;
   private readonly donor: SnapshotDonor;
   private readonly fetch: SnapshotFetch;
+  private readonly waiting = new Map<string, Request>();
   private loading = false;
 
   constructor({ layout, timings }: TrainerOptions, state: TrainingState, out: Outbox) {
@@ -44,7 +49,7 @@ export class SnapshotExchange {
   tick(nowMs: number): void {
     this.donor.expire(nowMs);
     this.perform(this.fetch.tick(nowMs));
-    if (this.state.head === undefined && this.fetch.idle && !this.loading) this.ask(nowMs);
+    if (this.state.destination < 0 && this.fetch.idle && !this.loading) this.ask(nowMs);
   }
 
   /** Tells an asker that there is newer state here. */
@@ -53,18 +58,41 @@ export class SnapshotExchange {
     this.out.send({ id: to }, { type: 'offer', kind: 'none', step: head.step, historyDigest: head.historyDigest });
   }
   offered(f: BulkFrame, nowMs: number): void {
-    if (f.step > this.state.step) this.perform(this.fetch.offered(f.source, f.step, nowMs));
+    if (f.step > this.state.destination) this.perform(this.fetch.offered(f.source, f.step, nowMs));
   }
 
   requested(f: BulkFrame, nowMs: number): void {
-    const { head, arrays } = this.state;
-    const copy = head && this.donor.serve(f.step, f.chunk, head, arrays, nowMs);
-    if (copy === undefined) return;
+    const { source, step, chunk, count } = f;
+    this.serve({ source, step, chunk, count }, nowMs);
+  }
+
+  /** Somebody waits for a copy of the present boundary. */
+  get needsCopy(): boolean {
+    return this.waiting.size > 0;
+  }
+  /** A copy of the present boundary is there; nobody writes to its arrays any more. */
+  copied(head: StateHead, arrays: TrainingArrays, nowMs: number): void {
+    this.donor.give(head, arrays, nowMs);
+    const requests = [...this.waiting.values()];
+    this.waiting.clear();
+    for (const request of requests) this.serve(request, nowMs);
+  }
+
+  private serve(request: Request, nowMs: number): void {
+    const { head } = this.state;
+    if (head === undefined) return;
+    const copy = this.donor.serve(request.step, request.chunk, head.step, nowMs);
+    if (copy === undefined) {
+      // Asked for more than is here: the asker looks for another donor.
+      if (head.step >= request.step && this.waiting.size < maxWaiting) this.waiting.set(request.source, request);
+      return;
+    }
     const { step, historyDigest } = copy.head;
-    const end = Math.min(f.chunk + Math.min(f.count, rangesPerRequest), this.donor.rangeCount);
-    for (let index = f.chunk; index < end; index++) {
+    const end = Math.min(request.chunk + Math.min(request.count, rangesPerRequest), this.donor.rangeCount);
+    for (let index = request.chunk; index < end; index++) {
       const content = this.donor.read(index, copy);
-      this.out.send({ id: f.source }, { type: 'range', kind: 'none', step, chunk: index, historyDigest, ...content });
+      const fields = { type: 'range', kind: 'none', step, chunk: index, historyDigest, ...content } as const;
+      this.out.send({ id: request.source }, fields);
     }
   }
 
@@ -73,7 +101,7 @@ export class SnapshotExchange {
     try {
       const { work, state } = this.fetch.range(f, nowMs);
       this.perform(work);
-      return state !== undefined && state.head.step > this.state.step ? state : undefined;
+      return state !== undefined && state.head.step > this.state.destination ? state : undefined;
     } catch (error) {
       if (!(error instanceof ThawError)) throw error;
       this.out.alarm(error.code, error.message);
@@ -87,7 +115,7 @@ export class SnapshotExchange {
       else if (item.kind === 'request') {
         const { step, first, count } = item;
         this.out.send({ id: item.donor }, { type: 'request', kind: 'none', step, chunk: first, count });
-      } else if (this.state.head === undefined && !this.loading) {
+      } else if (this.state.destination < 0 && !this.loading) {
         // Rule 16: nobody holds anything.
         this.loading = true;
         this.out.push({ kind: 'loadState' });

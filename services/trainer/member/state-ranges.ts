@@ -22,15 +22,6 @@ export const emptyArrays = (layout: Layout): TrainingArrays => ({
   exponents: new Int8Array(layout.blockCount),
 });
 
-/** A copy that nobody else writes. */
-export const copyArrays = (arrays: TrainingArrays): TrainingArrays => ({
-  weights: Float32Array.from(arrays.weights),
-  ema: Float32Array.from(arrays.ema),
-  firstMoment: Float32Array.from(arrays.firstMoment),
-  secondMoment: Float32Array.from(arrays.secondMoment),
-  exponents: Int8Array.from(arrays.exponents),
-});
-
 /** Table of the ranges of a run's state; the same on every trainer. */
 export class StateRanges {
   private readonly ranges: readonly (Range | undefined)[];

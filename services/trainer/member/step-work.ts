@@ -4,12 +4,13 @@
  */
 import { lanesOf, ownerOf, sumsOf, type BulkFrame, type Plan } from '@thaw/shared/protocol';
 import { plainKernels } from '../kernels/index.js';
-import type { Layout } from '../reduce/index.js';
+import { chunkValues, type Layout } from '../reduce/index.js';
 import { ChunkOwner, exponentsDigest, type Contribution, type Settlement } from './chunk-owner.js';
 import type { TrainerOptions } from './events.js';
 import { LaneGradients } from './lane-gradients.js';
 import type { Outbox } from './outbox.js';
-import type { ChunkTotal, StepTotals } from './step-totals.js';
+import { StepRequests, type TotalsAnswer } from './step-requests.js';
+import type { ChunkTotal } from './step-totals.js';
 import type { TrainingState } from './training-state.js';
 
 export class StepWork {
@@ -25,6 +26,9 @@ export class StepWork {
   private ownLanes: readonly number[] = [];
   /** Contributions of this step went out in this generation. */
   private contributed = false;
+  /** Chunks still to go in this generation, the next one last. */
+  private toContribute: number[] = [];
+  private readonly requests: StepRequests;
 
   constructor(
     options: TrainerOptions,
@@ -37,6 +41,7 @@ export class StepWork {
     this.state = state;
     this.out = out;
     this.owner = owner;
+    this.requests = new StepRequests(options, state, owner, out);
     this.gradients = new LaneGradients(options.layout, options.laneCount, options.kernels ?? plainKernels);
   }
 
@@ -60,7 +65,7 @@ export class StepWork {
     this.currentPlan = plan;
     this.ownLanes = lanesOf(plan, this.options.id);
     this.out.generation = plan.generation;
-    this.contributed = false;
+    this.restart();
     this.owner.beginGeneration(plan.members.map((member) => member.id));
     const stays = new Set(this.ownLanes);
     for (const lane of [...this.requested])
@@ -77,8 +82,12 @@ export class StepWork {
     if (this.requested.size > 0) this.out.push({ kind: 'cancelLanes', step: this.state.step - 1 });
     this.requested.clear();
     this.failed.clear();
-    this.contributed = false;
+    this.restart();
     this.owner.beginStep();
+  }
+  private restart(): void {
+    this.contributed = false;
+    this.toContribute = [];
   }
   /** Stops computing at this boundary. */
   rest(): void {
@@ -111,13 +120,27 @@ export class StepWork {
     this.failed.clear();
   }
 
-  /** Sends the contributions of the coming step if they are ready and have not gone out in this generation; says whether it did. */
-  contribute(): boolean {
-    if (this.contributed || this.currentPlan === undefined || this.ownLanes.length === 0 || !this.lanesDone)
-      return false;
-    this.contributed = true;
-    for (const chunk of this.state.totals.missing()) this.contributeChunk(chunk, this.baseOf(chunk));
-    return true;
+  /**
+   * Sends the contributions of the coming step if they are ready and have not gone out in this generation: those of at least one chunk, and
+   * of no more than about `maxValues` values. Returns how many values; 0: there was nothing to send.
+   */
+  contribute(maxValues: number): number {
+    if (!this.contributed) {
+      if (this.currentPlan === undefined || this.ownLanes.length === 0 || !this.lanesDone) return 0;
+      this.contributed = true;
+      this.toContribute = this.state.totals.missing().reverse();
+    }
+    let values = 0;
+    while (values < maxValues) {
+      const chunk = this.toContribute.pop();
+      if (chunk === undefined) break;
+      // Somebody else's total may have come meanwhile.
+      if (this.state.totals.has(chunk)) continue;
+      const { start, end } = chunkValues(this.layout, chunk);
+      values += (end - start) * this.ownLanes.length;
+      this.contributeChunk(chunk, this.baseOf(chunk));
+    }
+    return values;
   }
 
   private baseOf(chunk: number): Int8Array {
@@ -176,7 +199,7 @@ export class StepWork {
       if (this.lanesDone) this.contributeChunk(chunk, settlement.exponents);
     } else if (settlement.kind === 'total') {
       this.state.store(chunk, settlement.total);
-      this.sendTotal(chunk, this.state.step, this.state.totals, this.state.head!.historyDigest, 'all');
+      this.requests.sendTotal(chunk, this.state.step, this.state.totals, this.state.head!.historyDigest, 'all');
     }
   }
 
@@ -189,33 +212,6 @@ export class StepWork {
       exponents,
       historyDigest: this.state.head!.historyDigest,
     });
-  }
-
-  /** `historyDigest`: of the boundary before the step. */
-  private sendTotal(
-    chunk: number,
-    step: number,
-    totals: StepTotals,
-    historyDigest: string,
-    to: 'all' | { readonly id: string },
-  ): void {
-    const total = totals.get(chunk)!;
-    const common = {
-      type: 'total',
-      step,
-      chunk,
-      historyDigest,
-      losses: total.losses.map((loss, lane) => ({ lane, loss })),
-    } as const;
-    if (total.kind === 'skip') this.out.send(to, { ...common, kind: 'skip', items: total.skippedLanes });
-    // A copy: the totals' array is used again two steps later, perhaps before a slow link has sent this frame.
-    else
-      this.out.send(to, {
-        ...common,
-        kind: 'sum',
-        exponents: total.exponents,
-        data: new Uint8Array(totals.sumsOf(chunk).slice().buffer),
-      });
   }
 
   /** A contribution of the present step and generation. */
@@ -278,24 +274,6 @@ export class StepWork {
     return this.layout.chunkBlocks[chunk + 1]! - this.layout.chunkBlocks[chunk]!;
   }
 
-  /** Answers a want with whatever totals of that step are here; says whether the asker needs a snapshot instead. */
-  answerTotals(
-    step: number,
-    chunks: readonly number[],
-    to: string,
-    previousHistory: string,
-  ): 'answered' | 'gone' | 'unknown' {
-    const own = this.state.step;
-    if (step > own) return 'unknown';
-    const totals = step === own ? this.state.totals : step === own - 1 ? this.state.previousTotals : undefined;
-    if (totals === undefined) return 'gone';
-    const historyDigest = step === own ? this.state.head!.historyDigest : previousHistory;
-    for (const chunk of new Set(chunks))
-      if (chunk < this.layout.chunkCount && totals.has(chunk))
-        this.sendTotal(chunk, step, totals, historyDigest, { id: to });
-    return 'answered';
-  }
-
   /** The owner misses this member's contributions. */
   answerContributions(chunks: readonly number[]): void {
     if (!this.contributed) return;
@@ -304,41 +282,14 @@ export class StepWork {
         this.contributeChunk(chunk, this.baseOf(chunk));
   }
 
-  /**
-   * Asks again for everything that should have come by now.
-   * @param attempt how often this was done without any progress in between: owners first, then another member, then everybody
-   */
+  /** As {@link StepRequests.answerTotals}. */
+  answerTotals(step: number, chunks: readonly number[], to: string, previousHistory: string): TotalsAnswer {
+    return this.requests.answerTotals(step, chunks, to, previousHistory);
+  }
+  /** As {@link StepRequests.want}. */
   want(attempt: number): void {
-    const missing = this.state.totals.missing();
-    if (missing.length === 0) return;
-    const { step } = this.state;
-    const { id } = this.options;
-    const fromMembers = new Map<string, number[]>();
-    const fromOwners = new Map<string, number[]>();
-    const note = (map: Map<string, number[]>, key: string, chunk: number): void =>
-      void (map.get(key)?.push(chunk) ?? map.set(key, [chunk]));
-    for (const chunk of missing) {
-      const owner = this.currentPlan === undefined ? undefined : ownerOf(this.currentPlan, chunk);
-      if (owner !== undefined && owner !== id) note(fromOwners, owner, chunk);
-      if (owner !== id || !this.contributed) continue;
-      const raised = this.owner.raisedExponents(chunk);
-      for (const member of this.owner.missing(chunk)) {
-        if (member === id) continue;
-        if (raised === undefined) note(fromMembers, member, chunk);
-        else this.sendRaise(chunk, { id: member }, raised);
-      }
-    }
-    const common = { type: 'want', step, historyDigest: this.state.head!.historyDigest } as const;
-    for (const [member, items] of fromMembers)
-      this.out.send({ id: member }, { ...common, kind: 'wantContribution', items });
-    const others = (this.currentPlan?.members ?? []).map((member) => member.id).filter((member) => member !== id);
-    if (attempt % 3 === 2 || others.length === 0)
-      this.out.send('all', { ...common, kind: 'wantTotal', items: missing });
-    else if (attempt % 3 === 1)
-      this.out.send(
-        { id: others[Math.floor(attempt / 3) % others.length]! },
-        { ...common, kind: 'wantTotal', items: missing },
-      );
-    else for (const [owner, items] of fromOwners) this.out.send({ id: owner }, { ...common, kind: 'wantTotal', items });
+    const raise = (chunk: number, to: string, exponents: Int8Array): void =>
+      this.sendRaise(chunk, { id: to }, exponents);
+    this.requests.want(attempt, this.currentPlan, this.contributed, raise);
   }
 }

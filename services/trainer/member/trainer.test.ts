@@ -342,11 +342,16 @@ describe('a trainer at the end', () => {
     lane(0, 1);
     lane(1, 1);
     lane(0, 1, 1);
-    const effects = lane(1, 1, 1);
-    expect(of(effects, 'copyState')).toMatchObject([{ head: { step: 2 } }]);
-    expect(effects.findIndex(({ kind }) => kind === 'copyState')).toBeLessThan(
-      effects.findIndex(({ kind }) => kind === 'computeLane'),
-    );
+    const [copy, ...others] = of(lane(1, 1, 1), 'copyState');
+    expect(copy).toMatchObject({ head: { step: 2 } });
+    expect(others).toEqual([]);
+    const boundary = structuredClone(arrays);
+    expect([...copy!.arrays.weights]).toEqual([...boundary.weights]);
+    lane(0, 2, 2);
+    expect(of(lane(1, 2, 2), 'stepApplied')).toHaveLength(1);
+    expect(arrays.weights).not.toEqual(boundary.weights);
+    for (const name of ['weights', 'ema', 'firstMoment', 'secondMoment', 'exponents'] as const)
+      expect([...copy!.arrays[name]], name).toEqual([...boundary[name]]);
     const news = { committedStep: 2, abandonedStep: null };
     expect(of(send({ kind: 'announcement', announcement: { plan, checkpoint: news } }), 'dropCopy')).toEqual([
       { kind: 'dropCopy', step: 2 },

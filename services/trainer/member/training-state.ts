@@ -4,6 +4,7 @@ import { plainKernels, type ArrayKernels, type StepUpdate } from '../kernels/ind
 import { adamUpdateOf, averageUpdateOf } from '../optimizer/index.js';
 import { laneLimit, lowestExponent, nextExponent, type Layout } from '../reduce/index.js';
 import type { LoadedState, TrainerOptions, TrainingArrays } from './events.js';
+import { copyValues } from './state-copy.js';
 import { StepTotals, type ChunkTotal } from './step-totals.js';
 
 /** Scalars of the state before step 0. */
@@ -30,6 +31,7 @@ export function initialState(run: string, weights: Float32Array, blockCount: num
 
 /** A step that is being applied, block by block. */
 interface Application {
+  readonly kind: 'apply';
   readonly result: StepResult;
   /** Where it leads to. */
   readonly head: StateHead;
@@ -37,6 +39,15 @@ interface Application {
   readonly update: StepUpdate | undefined;
   nextBlock: number;
 }
+/** A state of somebody else's making that is being copied in. */
+interface Installation {
+  readonly kind: 'install';
+  readonly state: LoadedState;
+  copied: number;
+}
+
+/** A boundary was reached. */
+export type Reached = { readonly kind: 'applied'; readonly result: StepResult } | { readonly kind: 'installed' };
 
 export class TrainingState {
   readonly arrays: TrainingArrays;
@@ -49,7 +60,7 @@ export class TrainingState {
   private before: StepTotals;
   private keepsBefore = false;
   private historyBefore = '';
-  private application: Application | undefined;
+  private change: Application | Installation | undefined;
 
   constructor(options: TrainerOptions) {
     this.options = options;
@@ -83,22 +94,37 @@ export class TrainingState {
     return this.historyBefore;
   }
 
-  /** A step is being applied: the arrays are between two boundaries, and nobody may look at them. */
-  get applying(): boolean {
-    return this.application !== undefined;
+  /** The arrays are between two boundaries, and nobody may look at them. */
+  get changing(): boolean {
+    return this.change !== undefined;
   }
 
-  /** Jumps to a boundary of somebody else's making. */
-  install({ head, arrays }: LoadedState): void {
-    this.application = undefined;
-    this.arrays.weights.set(arrays.weights);
-    this.arrays.ema.set(arrays.ema);
-    this.arrays.firstMoment.set(arrays.firstMoment);
-    this.arrays.secondMoment.set(arrays.secondMoment);
-    this.arrays.exponents.set(arrays.exponents);
-    this.current = head;
-    this.coming.clear();
-    this.keepsBefore = false;
+  /** Boundary that the change under way leads to; the one held when there is none. */
+  get destination(): number {
+    const { change } = this;
+    if (change === undefined) return this.step;
+    return change.kind === 'apply' ? change.head.step : change.state.head.step;
+  }
+
+  /** Begins the jump to a boundary of somebody else's making; a change under way is given up. `state` is read until it is done. */
+  install(state: LoadedState): void {
+    this.change = { kind: 'install', state, copied: 0 };
+  }
+
+  /** Begins to apply the coming step. All its totals are in. */
+  apply(): void {
+    this.change = this.application();
+  }
+
+  /**
+   * Goes on with the change under way, by at most `maxValues` values. Until it returns something, {@link head} is the old boundary and
+   * {@link changing} is true.
+   */
+  advance(maxValues: number): Reached | undefined {
+    const { change } = this;
+    return change?.kind === 'apply'
+      ? this.advanceApplication(change, maxValues)
+      : change && this.advanceInstallation(change, maxValues);
   }
 
   /** Takes the total of one chunk of the coming step. */
@@ -106,35 +132,41 @@ export class TrainingState {
     this.coming.store(chunk, total, sums);
   }
 
-  /**
-   * Applies the coming step, at most `maxValues` values of it; all its totals are in. Returns its result with the last ones: the state is
-   * at the next boundary then. Until then {@link head} is the old boundary and {@link applying} is true.
-   */
-  apply(maxValues: number): StepResult | undefined {
-    const application = (this.application ??= this.begin());
+  private advanceApplication(change: Application, maxValues: number): Reached | undefined {
     const { blockStarts, blockCount } = this.layout;
-    if (application.update !== undefined) {
-      const firstBlock = application.nextBlock;
-      let endBlock = firstBlock;
-      while (
-        endBlock < blockCount &&
-        (endBlock === firstBlock || blockStarts[endBlock + 1]! - blockStarts[firstBlock]! <= maxValues)
-      )
-        endBlock++;
-      this.updateBlocks(firstBlock, endBlock, application.update);
-      application.nextBlock = endBlock;
+    if (change.update !== undefined) {
+      const firstBlock = change.nextBlock;
+      const most = blockStarts[firstBlock]! + maxValues;
+      let endBlock = firstBlock + 1;
+      while (endBlock < blockCount && blockStarts[endBlock + 1]! <= most) endBlock++;
+      this.updateBlocks(firstBlock, endBlock, change.update);
+      change.nextBlock = endBlock;
       if (endBlock < blockCount) return undefined;
     }
-    this.application = undefined;
     this.historyBefore = this.current!.historyDigest;
-    this.current = application.head;
     [this.coming, this.before] = [this.before, this.coming];
-    this.coming.clear();
     this.keepsBefore = true;
-    return application.result;
+    this.reach(change.head);
+    return { kind: 'applied', result: change.result };
   }
 
-  private begin(): Application {
+  private advanceInstallation(change: Installation, maxValues: number): Reached | undefined {
+    const { head, arrays } = change.state;
+    change.copied = copyValues(arrays, this.arrays, change.copied, maxValues);
+    if (change.copied < 4 * this.layout.valueCount) return undefined;
+    this.arrays.exponents.set(arrays.exponents);
+    this.keepsBefore = false;
+    this.reach(head);
+    return { kind: 'installed' };
+  }
+
+  private reach(head: StateHead): void {
+    this.change = undefined;
+    this.current = head;
+    this.coming.clear();
+  }
+
+  private application(): Application {
     const head = this.current!;
     const totals = this.coming;
     const historyDigest = totals.chain(head.historyDigest);
@@ -142,10 +174,10 @@ export class TrainingState {
     const step = head.step + 1;
     if (result.skippedLanes.length > 0) {
       const skipped = { ...head, step, historyDigest, skippedInARow: head.skippedInARow + 1 };
-      return { result, head: skipped, update: undefined, nextBlock: 0 };
+      return { kind: 'apply', result, head: skipped, update: undefined, nextBlock: 0 };
     }
     const next = { ...this.nextProducts(head), step, historyDigest, skippedInARow: 0 };
-    return { result, head: next, update: this.updateOf(), nextBlock: 0 };
+    return { kind: 'apply', result, head: next, update: this.updateOf(), nextBlock: 0 };
   }
 
   private nextProducts(head: StateHead): StateHead {

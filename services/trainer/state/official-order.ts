@@ -2,7 +2,7 @@
 import { fromStored, toStored, type StoredWeight } from '@thaw/shared/engine';
 import { fromOfficial, toOfficial, type ParameterSpec } from '@thaw/shared/model';
 import { ThawError, type StateHead } from '@thaw/shared/protocol';
-import type { RunState, StateGroup, StateScalars, StateTensor } from '@thaw/shared/storage';
+import type { LazyTensor, RunState, StateGroup, StateScalars, StateTensor } from '@thaw/shared/storage';
 import type { ArrayKernels } from '../kernels/index.js';
 import type { TrainingArrays } from '../member/events.js';
 import type { Layout } from '../reduce/index.js';
@@ -56,24 +56,31 @@ export function scalarsOf(head: StateHead, stepsPerEpoch: number): StateScalars 
   };
 }
 
-/** The state of a boundary as a checkpoint stores it. Copies everything but the exponents. */
-export function toRunState(state: StateLayout, head: StateHead, arrays: TrainingArrays): RunState {
-  const tensors: Record<string, StateTensor> = {};
+/**
+ * The tensors of a state as a checkpoint stores them, each made when it is asked for.
+ * @param arrays are read then
+ */
+export function checkpointTensors(state: StateLayout, arrays: TrainingArrays): Record<string, LazyTensor> {
+  const tensors: Record<string, LazyTensor> = {};
   state.layout.tensors.forEach((place, i) => {
     const stored = state.weights[i]!;
     const spec = state.specs[place.name]!;
-    for (const [group, field] of floatGroups) {
-      const flat = arrays[field].subarray(place.offset, place.offset + place.size);
+    for (const [group, field] of floatGroups)
       tensors[`${group}/${place.name}`] = {
         dtype: 'F32',
         shape: spec.officialShape,
-        data: toOfficial(spec, fromStored(stored, flat)),
+        data: () => {
+          const flat = arrays[field].subarray(place.offset, place.offset + place.size);
+          return toOfficial(spec, fromStored(stored, flat));
+        },
       };
-    }
-    const exponents = arrays.exponents.slice(place.firstBlock, place.firstBlock + place.blockCount);
-    tensors[`exponents/${place.name}`] = { dtype: 'I8', shape: [place.blockCount], data: exponents };
+    tensors[`exponents/${place.name}`] = {
+      dtype: 'I8',
+      shape: [place.blockCount],
+      data: () => arrays.exponents.slice(place.firstBlock, place.firstBlock + place.blockCount),
+    };
   });
-  return { ...scalarsOf(head, state.stepsPerEpoch), tensors };
+  return tensors;
 }
 
 /**

@@ -18,9 +18,9 @@ export function blobKey(sha256: string): string {
 /**
  * Stores bytes under their hash and returns it. A blob that is there already is written again: its bytes do not change,
  * but its age does, so that a garbage collection that is under way leaves it alone (see `collectGarbage`).
+ * @param sha256 of the bytes, where the caller has it already
  */
-export async function putBlob(store: ObjectStore, bytes: Uint8Array): Promise<string> {
-  const sha256 = sha256Hex(bytes);
+export async function putBlob(store: ObjectStore, bytes: Uint8Array, sha256 = sha256Hex(bytes)): Promise<string> {
   const key = blobKey(sha256);
   const { created } = await store.putIfAbsent(key, bytes);
   if (!created) await store.put(key, bytes);

@@ -12,12 +12,14 @@ import {
   confirmSlice,
   decodeSlice,
   encodeSlice,
+  encodeSliceStepwise,
   floatsOf,
   listCheckpoints,
   listRuns,
   loadCheckpoint,
   loadGroup,
   newestCheckpoint,
+  outlineSlices,
   planSlices,
   readBackSlice,
   readManifest,
@@ -44,6 +46,35 @@ function dyingStore(store: ObjectStore, calls: number): ObjectStore {
     },
   });
 }
+
+describe('slices encoded a tensor at a time', () => {
+  test('are the bytes of slices encoded at once, and make a tensor only when its turn comes', () => {
+    const { tensors, ...scalars } = smallState(40);
+    const made: string[] = [];
+    const lazy = Object.entries(tensors).map(([name, { dtype, shape, data }]) => {
+      const make = () => {
+        made.push(name);
+        return data;
+      };
+      return [name, { dtype, shape, data: make }] as const;
+    });
+    const outlines = outlineSlices(scalars, Object.fromEntries(lazy), 3);
+    expect(made).toEqual([]);
+    splitIntoSlices(smallState(40), 3).forEach((slice, index) => {
+      made.length = 0;
+      const steps = encodeSliceStepwise(outlines[index]!);
+      let turns = 0;
+      for (let next = steps.next(); ; next = steps.next()) {
+        if (next.done) {
+          expect(next.value).toEqual(encodeSlice(slice));
+          break;
+        }
+        expect(made.length).toBe(turns++);
+      }
+      expect([...made].sort()).toEqual(Object.keys(slice.tensors).sort());
+    });
+  });
+});
 
 describe('checkpoints', () => {
   test('return the whole state, to the bit', async () => {

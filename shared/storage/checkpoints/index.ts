@@ -20,8 +20,17 @@ export type {
   StoredManifest,
   TensorEntry,
 } from './manifest.js';
-export { assembleState, confirmSlice, decodeSlice, encodeSlice, planSlices, splitIntoSlices } from './slices.js';
-export type { EncodedSlice, StateSlice } from './slices.js';
+export {
+  assembleState,
+  confirmSlice,
+  decodeSlice,
+  encodeSlice,
+  encodeSliceStepwise,
+  outlineSlices,
+  planSlices,
+  splitIntoSlices,
+} from './slices.js';
+export type { EncodedSlice, LazySlice, StateSlice } from './slices.js';
 export { commitManifest, readBackSlice, writeCheckpoint, writeSlice } from './write.js';
 export type { CommittedManifest } from './write.js';
 export { listCheckpoints, listRuns, loadCheckpoint, loadGroup, newestCheckpoint, readManifest } from './load.js';

@@ -2,9 +2,16 @@
  * Slices: the state cut into parts that different members write. A slice is a safetensors file of whole tensors; its
  * metadata carries the scalars, so that slices of different steps can be told apart and none is missing unnoticed.
  */
+import { createHash } from 'node:crypto';
 import { ThawError } from '../../protocol/index.js';
 import { sha256Hex } from '../blobs/index.js';
-import { decodeSafetensors, encodeSafetensors } from '../safetensors/index.js';
+import {
+  decodeSafetensors,
+  dtypes,
+  encodeSafetensors,
+  encodeSafetensorsStepwise,
+  type LazyTensor,
+} from '../safetensors/index.js';
 import type { RunState, StateScalars, StateTensor } from './run-state.js';
 import { stateGroups } from './run-state.js';
 import type { SliceRecord } from './manifest.js';
@@ -58,8 +65,50 @@ export function splitIntoSlices(state: RunState, count: number): StateSlice[] {
 
 /** The bytes of a slice and what they are called. Equal states give equal bytes, whoever encodes them. */
 export function encodeSlice(slice: StateSlice): EncodedSlice {
-  const { index, count, scalars } = slice;
-  const metadata = {
+  const bytes = encodeSafetensors(slice.tensors, metadataOf(slice));
+  return { bytes, record: { index: slice.index, sha256: sha256Hex(bytes), bytes: bytes.byteLength } };
+}
+
+/** One part of a state whose tensors are made one after the other. */
+export interface LazySlice extends Omit<StateSlice, 'tensors'> {
+  readonly tensors: Readonly<Record<string, LazyTensor>>;
+}
+
+/** Cuts a state whose tensors are not made yet, as {@link splitIntoSlices} would. */
+export function outlineSlices(
+  scalars: StateScalars,
+  tensors: Readonly<Record<string, LazyTensor>>,
+  count: number,
+): LazySlice[] {
+  const sizes = Object.entries(tensors).map(([name, { dtype, shape }]) => {
+    const byteLength = shape.reduce((size, extent) => size * extent, dtypes[dtype].bytes);
+    return [name, { data: { byteLength } }] as const;
+  });
+  return planSlices(Object.fromEntries(sizes), count).map((names, index) => ({
+    index,
+    count,
+    scalars,
+    tensors: Object.fromEntries(names.map((name) => [name, tensors[name]!])),
+  }));
+}
+
+/** As {@link encodeSlice}, a tensor a step, so that a large slice need not hold up its process. */
+export function* encodeSliceStepwise(slice: LazySlice): Generator<void, EncodedSlice> {
+  const hash = createHash('sha256');
+  const pieces = encodeSafetensorsStepwise(slice.tensors, metadataOf(slice));
+  for (;;) {
+    const { done, value } = pieces.next();
+    if (done) {
+      const record = { index: slice.index, sha256: hash.digest('hex'), bytes: value.byteLength };
+      return { bytes: value, record };
+    }
+    hash.update(value);
+    yield;
+  }
+}
+
+function metadataOf({ index, count, scalars }: Omit<StateSlice, 'tensors'>): Record<string, string> {
+  return {
     format: sliceFormat,
     slice: `${index}/${count}`,
     step: String(scalars.step),
@@ -70,8 +119,6 @@ export function encodeSlice(slice: StateSlice): EncodedSlice {
     historyDigest: scalars.historyDigest,
     skippedInARow: String(scalars.skippedInARow),
   };
-  const bytes = encodeSafetensors(slice.tensors, metadata);
-  return { bytes, record: { index, sha256: sha256Hex(bytes), bytes: bytes.byteLength } };
 }
 
 /**

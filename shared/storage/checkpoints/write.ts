@@ -15,8 +15,8 @@ import { encodeSlice, splitIntoSlices } from './slices.js';
 
 /** Stores an encoded slice and returns what to report. */
 export async function writeSlice(store: ObjectStore, slice: EncodedSlice): Promise<SliceRecord> {
-  const sha256 = await putBlob(store, slice.bytes);
-  return { ...slice.record, sha256 };
+  await putBlob(store, slice.bytes, slice.record.sha256);
+  return slice.record;
 }
 
 /**

@@ -42,6 +42,32 @@ export function encodeSafetensors(
   tensors: Readonly<Record<string, Tensor>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
+  const later = Object.entries(tensors).map(([name, tensor]) => {
+    checkTensor(name, tensor);
+    return [name, { dtype: tensor.dtype, shape: tensor.shape, data: () => tensor.data }] as const;
+  });
+  const pieces = encodeSafetensorsStepwise(Object.fromEntries(later), metadata);
+  for (;;) {
+    const { done, value } = pieces.next();
+    if (done) return value;
+  }
+}
+
+/** A tensor whose values are made when its turn comes. */
+export interface LazyTensor {
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly data: () => TensorArray;
+}
+
+/**
+ * As {@link encodeSafetensors}, one tensor at a time, so that a large file need not hold up its process: yields every piece as it is written
+ * (views on the result: the header, then each tensor), and returns the whole.
+ */
+export function* encodeSafetensorsStepwise(
+  tensors: Readonly<Record<string, LazyTensor>>,
+  metadata: Readonly<Record<string, string>> = {},
+): Generator<Uint8Array, Uint8Array> {
   const names = Object.keys(tensors).sort(
     (a, b) => dtypes[tensors[b]!.dtype].bytes - dtypes[tensors[a]!.dtype].bytes || (a < b ? -1 : 1),
   );
@@ -49,11 +75,10 @@ export function encodeSafetensors(
   if (Object.keys(metadata).length > 0) header.push(['__metadata__', sortedRecord(metadata)]);
   let end = 0;
   for (const name of names) {
-    const tensor = tensors[name]!;
-    checkTensor(name, tensor);
+    const { dtype, shape } = tensors[name]!;
     const begin = end;
-    end += tensor.data.byteLength;
-    header.push([name, { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [begin, end] }]);
+    end += (product(shape) ?? 0) * dtypes[dtype].bytes;
+    header.push([name, { dtype, shape, data_offsets: [begin, end] }]);
   }
   const text = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
   const headerBytes = Math.ceil(text.byteLength / 8) * 8;
@@ -62,10 +87,13 @@ export function encodeSafetensors(
   bytes.fill(0x20, 8, 8 + headerBytes);
   bytes.set(text, 8);
   let offset = 8 + headerBytes;
+  yield bytes.subarray(0, offset);
   for (const name of names) {
-    const { data } = tensors[name]!;
+    const { dtype, shape, data: make } = tensors[name]!;
+    const data = make();
+    checkTensor(name, { dtype, shape, data });
     bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
-    offset += data.byteLength;
+    yield bytes.subarray(offset, (offset += data.byteLength));
   }
   return bytes;
 }

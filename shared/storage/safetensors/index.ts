@@ -1,5 +1,11 @@
 /** Tensors in files: the safetensors format. */
 export { dtypes } from './tensor.js';
 export type { Dtype, Tensor, TensorArray } from './tensor.js';
-export { decodeSafetensors, decodeSafetensorsHeader, encodeSafetensors, safetensorsHeaderEnd } from './codec.js';
-export type { DecodedSafetensors, SafetensorsHeader, TensorPlace } from './codec.js';
+export {
+  decodeSafetensors,
+  decodeSafetensorsHeader,
+  encodeSafetensors,
+  encodeSafetensorsStepwise,
+  safetensorsHeaderEnd,
+} from './codec.js';
+export type { DecodedSafetensors, LazyTensor, SafetensorsHeader, TensorPlace } from './codec.js';
