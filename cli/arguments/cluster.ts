@@ -6,6 +6,15 @@ import { requireCluster } from '../cluster/cluster-file.js';
 import { printResult } from '../terminal/output.js';
 import { attempt, command, wholeNumber, withDir } from './subcommand.js';
 
+const engineOption = (): Option =>
+  new Option('--engine <kind>', 'engine of trainers and samplers').choices(['auto', ...engineKinds]).default('auto');
+const brokerOption = (): Option =>
+  new Option('--broker <kind>', 'message broker').choices(['auto', 'nats-server', 'embedded']).default('auto');
+const logLevelOption = (): Option =>
+  new Option('--log-level <level>', 'level of the log files')
+    .choices(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
+    .default('info');
+
 export function addClusterCommands(program: Command): void {
   withDir(
     command(program, 'up', 'Start a local cluster: pack MNIST, train, promote, sample; resumes where it stopped.', [
@@ -20,24 +29,36 @@ export function addClusterCommands(program: Command): void {
     .option('--steps <n>', 'optimizer steps of the run', wholeNumber(1))
     .option('--seed <n>', 'seed of the run', wholeNumber(0))
     .option('--port <n>', 'port of the page; 0 takes a free one', wholeNumber(0, 65_535), 0)
-    .addOption(
-      new Option('--engine <kind>', 'engine of trainers and samplers')
-        .choices(['auto', ...engineKinds])
-        .default('auto'),
-    )
-    .addOption(
-      new Option('--broker <kind>', 'message broker').choices(['auto', 'nats-server', 'embedded']).default('auto'),
-    )
-    .addOption(
-      new Option('--log-level <level>', 'level of the log files')
-        .choices(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
-        .default('info'),
-    )
+    .addOption(engineOption())
+    .addOption(brokerOption())
+    .addOption(logLevelOption())
     .option('--exit', 'stop when the run is finished, and draw 16 samples', false)
     .action((options) =>
       attempt(options, async () => {
         const { up } = await import('../commands/up.js');
         await up(options);
+      }),
+    );
+
+  withDir(
+    command(
+      program,
+      'train <run-file>',
+      'Train a run file to its steps, over as many sittings as it takes: no samplers, no page; Ctrl-C saves.',
+      ['thaw train examples/mnist-blur.yaml --steps 5000', 'thaw train run.yaml --dir runs/ --trainers 1 --json'],
+    ),
+  )
+    .option('--steps <n>', 'optimizer steps of the run; those of the run file unless given', wholeNumber(1))
+    .option('--trainers <n>', 'trainer processes', wholeNumber(1), 2)
+    .option('--seed <n>', 'seed of the run', wholeNumber(0))
+    .addOption(engineOption())
+    .addOption(brokerOption())
+    .addOption(logLevelOption())
+    .action((runFile, options) =>
+      attempt(options, async () => {
+        const { train, trainedText } = await import('../commands/train.js');
+        const trained = await train(runFile, options);
+        printResult(trained, options.json, () => trainedText(trained));
       }),
     );
 

@@ -15,6 +15,8 @@ export interface LocalClusterOptions {
   readonly run: string;
   readonly trainers: number;
   readonly samplers: number;
+  /** Test images on which samplers score every checkpoint; the coordinator's own number unless given. */
+  readonly evaluationImages?: number;
   /** Port of the page; 0 lets the system choose. */
   readonly port: number;
   readonly engine: string;
@@ -156,6 +158,7 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
     await start('coordinator', 'coordinator', {
       ...http,
       THAW_PORT: String(options.port),
+      ...(options.evaluationImages === undefined ? {} : { THAW_EVALUATION_IMAGES: String(options.evaluationImages) }),
       ...(system?.user === undefined
         ? {}
         : { THAW_NATS_SYSTEM_USER: system.user, THAW_NATS_SYSTEM_PASSWORD: system.pass ?? '' }),

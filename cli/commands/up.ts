@@ -1,17 +1,14 @@
 /** `thaw up`: a real local cluster that packs MNIST, trains, promotes and serves; resumes where it was stopped. */
 import { join } from 'node:path';
 import type { Status } from '@thaw/coordinator';
-import { ThawError, type RunConfig } from '@thaw/shared/protocol';
-import { loadRunSets } from '@thaw/shared/data';
-import { checkpointKey, createRun, openStore, type ObjectStore } from '@thaw/shared/storage';
+import { ThawError } from '@thaw/shared/protocol';
+import { checkpointKey } from '@thaw/shared/storage';
 import { callJson, type ApiTarget } from '../cluster/api.js';
-import { storeUrlOf } from '../cluster/cluster-file.js';
-import { assertFolderFree, startLocalCluster } from '../cluster/local-cluster.js';
-import { createProgress, formatSeconds, type Progress } from '../terminal/progress.js';
+import { startLocalCluster } from '../cluster/local-cluster.js';
+import { createProgress, type Progress } from '../terminal/progress.js';
 import { printResult } from '../terminal/output.js';
-import { makeFolder } from '../terminal/output-files.js';
-import { packMnist } from './data.js';
-import { demoRunFile, readRunFile } from './run-file.js';
+import { assertNotHalted, pollMs, prepareLocalRun, progressText, sleep, untilSignal } from './local-run.js';
+import { demoRunFile } from './run-file.js';
 import { drawSamples } from './sample.js';
 
 export interface UpOptions {
@@ -29,28 +26,6 @@ export interface UpOptions {
   readonly json: boolean;
 }
 
-/** Packs the demonstration's data set when it is absent. */
-async function ensureDataset(store: ObjectStore, run: RunConfig, progress: Progress): Promise<void> {
-  if ((await store.head(`datasets/${run.data.dataset}/manifest.json`)) !== undefined) return;
-  if (run.data.dataset !== 'mnist')
-    throw new ThawError('THAW_DATASET_NOT_FOUND', `The data set "${run.data.dataset}" is not in the object store.`);
-  progress.say('Packing MNIST (70,000 images) into shards ...');
-  await packMnist(store, run.data.size, progress);
-}
-
-const untilSignal = (): Promise<void> =>
-  new Promise((done) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => done());
-  });
-
-const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
-
-function progressText(status: Status): string {
-  const loss = status.lossLast === null ? '' : ` · loss ${status.lossLast.toFixed(4)}`;
-  const eta = status.etaSeconds === null ? '' : ` · ${formatSeconds(status.etaSeconds)} left`;
-  return `step ${status.step} of ${status.steps}${loss} · ${status.imagesPerSecond.toFixed(1)} images/s${eta} · ${status.trainers.length} trainers`;
-}
-
 /** Follows the run until it is finished and its last checkpoint evaluated, or until `stopped` resolves. */
 async function follow(
   targetOf: () => ApiTarget,
@@ -59,7 +34,7 @@ async function follow(
 ): Promise<Status | undefined> {
   let evaluated = -1;
   while (!isStopped()) {
-    await sleep(500);
+    await sleep(pollMs);
     const status = await callJson<Status>(targetOf(), '/v1/status').catch(() => undefined);
     if (status === undefined) continue;
     progress.update({ done: status.step, total: status.steps, text: progressText(status) });
@@ -71,7 +46,7 @@ async function follow(
           `RMSE ${evaluation.rmse.ratio.toFixed(3)} of the best baseline`,
       );
     }
-    if (status.state === 'halted') throw new ThawError('THAW_RUN_HALTED', `The run halted: ${status.reason}`);
+    assertNotHalted(status);
     const last = status.checkpoints.find((checkpoint) => checkpoint.step === status.step);
     if (status.state === 'finished' && last?.l1Ratio !== undefined && evaluation?.step === status.step) return status;
   }
@@ -87,14 +62,9 @@ export async function up(options: UpOptions): Promise<void> {
         cure: 'Give --samplers 1 or more, or leave --exit out.',
       },
     );
-  assertFolderFree(options.dir);
-  const run = readRunFile(options.config ?? demoRunFile(), { seed: options.seed, steps: options.steps });
-  const dir = makeFolder(options.dir);
   const progress = createProgress();
-  const store = await openStore(storeUrlOf(dir));
-  await ensureDataset(store, run, progress);
-  await loadRunSets(store, run); // refuses images that do not fit
-  await createRun(store, run);
+  const overrides = { seed: options.seed, steps: options.steps };
+  const { run, dir } = await prepareLocalRun(options.config ?? demoRunFile(), options.dir, overrides, progress);
   progress.say(`Starting broker, coordinator, ${options.trainers} trainer(s), ${options.samplers} sampler(s) ...`);
   const cluster = await startLocalCluster({ ...options, dir, run: run.name, onIncident: progress.say });
   let stopped = false;
