@@ -278,6 +278,86 @@ describe('withConstantWeights', () => {
   });
 });
 
+describe('programs with fixed weights', () => {
+  const forward: ProgramDefinition = {
+    name: 'forward',
+    weights: {
+      depthwise: f32(7, 7, 16, 1),
+      conv: f32(3, 3, 16, 16),
+      down: f32(4, 4, 16, 16),
+      dense: f32(16, 16),
+      unread: f32(3),
+    },
+    inputs: { x: f32(2, 8, 8, 16) },
+    fn: ({ depthwise, conv, down, dense }, { x }) => {
+      const a = tf.depthwiseConv2d(x as tf.Tensor4D, depthwise as tf.Tensor4D, 1, 'same');
+      const b = tf.conv2d(a, conv as tf.Tensor4D, 1, 'same');
+      const c = tf.conv2d(b, down as tf.Tensor4D, 2, 1);
+      return { y: tf.matMul(tf.reshape(c, [32, 16]), dense as tf.Tensor2D) };
+    },
+  };
+  const weightsOf = (seed: number): Record<string, Float32Array> =>
+    Object.fromEntries(
+      Object.entries(forward.weights).map(([name, { shape }], i) => [
+        name,
+        wave(
+          shape.reduce((product, length) => product * length, 1),
+          seed + i,
+        ),
+      ]),
+    );
+  const images = { x: wave(2 * 8 * 8 * 16, 1) };
+
+  it.each(['onnx-cpu', 'tfjs-wasm'] as const)(
+    'compute what they compute with given weights, side by side, on %s',
+    async (kind) => {
+      const engine = await openEngine({ kind });
+      const variable = await engine.load(forward);
+      const expected = await Promise.all(
+        [1, 2].map((seed) => {
+          const own = weightsOf(seed);
+          const stored = Object.fromEntries(variable.weights.map((w) => [w.name, toStored(w, own[w.name]!)]));
+          return variable.run({ weights: stored, inputs: images });
+        }),
+      );
+      const [first, second] = [
+        await engine.openFixed([forward], weightsOf(1)),
+        await engine.openFixed([forward], weightsOf(2)),
+      ];
+      for (const [i, { programs }] of [first, second].entries()) {
+        expect(programs[0]!.weights).toEqual([]);
+        const { y } = await programs[0]!.run({ weights: {}, inputs: images });
+        const difference = y!.map((value, at) => Math.abs(value - expected[i]!['y']![at]!));
+        const largest = Math.max(...Array.from(expected[i]!['y']!, Math.abs));
+        expect(Math.max(...difference)).toBeLessThan(1e-5 * largest);
+        expect((await programs[0]!.run({ weights: {}, inputs: images }))['y']).toEqual(y);
+      }
+      expect(expected[0]!['y']).not.toEqual(expected[1]!['y']);
+      await first.close();
+      await expect(second.programs[0]!.run({ weights: {}, inputs: images })).resolves.toBeDefined();
+      if (kind === 'onnx-cpu')
+        await expect(first.programs[0]!.run({ weights: {}, inputs: images })).rejects.toMatchObject({
+          code: 'THAW_ENGINE_CLOSED',
+        });
+      await second.close();
+      await engine.close();
+      await expect(engine.openFixed([forward], weightsOf(1))).rejects.toMatchObject({ code: 'THAW_ENGINE_CLOSED' });
+    },
+  );
+
+  it('are refused before anything is made when a weight is missing, has another size, or is not finite', async () => {
+    const engine = await openEngine({ kind: 'onnx-cpu' });
+    const refused = (weights: Record<string, Float32Array>, program = forward): Promise<void> =>
+      expect(engine.openFixed([program], weights)).rejects.toMatchObject({ code: 'THAW_ENGINE_PROGRAM_INVALID' });
+    const { dense: _, ...incomplete } = weightsOf(1);
+    await refused(incomplete);
+    await refused({ ...weightsOf(1), dense: wave(3, 1) });
+    await refused({ ...weightsOf(1), unread: Float32Array.of(0, Infinity, 0) });
+    await refused(modelWeights, definition);
+    await engine.close();
+  });
+});
+
 describe('blocked convolutions of onnx-cpu', () => {
   const depthwise: ProgramDefinition = {
     name: 'depthwise',

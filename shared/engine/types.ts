@@ -259,9 +259,26 @@ export interface Engine {
   /** Traces, lowers and makes sessions on every worker. Loading an equal program again shares its sessions. */
   load(definition: ProgramDefinition): Promise<Compiled>;
   /**
+   * Makes programs ready whose weights never change (no gradients), on workers of their own: quicker to run than with weights as
+   * inputs, and no other call of this engine waits while they are made. Each definition is traced and lowered once, however often it is
+   * given; closing the engine does not close what was opened here.
+   * @param weights in model layout, best on shared memory; they must not change
+   */
+  openFixed(
+    definitions: readonly ProgramDefinition[],
+    weights: Readonly<Record<string, Float32Array>>,
+  ): Promise<FixedPrograms>;
+  /**
    * Rejects what is queued, lets what runs finish, stops every worker. No thread is left when it resolves. Await it before
    * leaving the process: ONNX Runtime aborts a process (status 134) that calls process.exit while a call computes.
    */
+  close(): Promise<void>;
+}
+
+/** Programs with fixed weights, in the order in which their definitions were given; their calls take no weights. */
+export interface FixedPrograms {
+  readonly programs: readonly Compiled[];
+  /** Lets calls under way finish and frees everything. */
   close(): Promise<void>;
 }
 

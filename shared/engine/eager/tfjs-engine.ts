@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as tf from '@tensorflow/tfjs-core';
 import { ThawError } from '@thaw/shared/protocol';
-import { applyProgram, checkCall, checkDefinition, onBackend } from '../program/index.js';
+import { applyProgram, checkCall, checkDefinition, checkFixedWeights, onBackend } from '../program/index.js';
 import { trace } from '../trace/index.js';
 import type {
   Compiled,
@@ -9,6 +9,7 @@ import type {
   Engine,
   EngineCall,
   EngineDescription,
+  FixedPrograms,
   NamedTensorSpec,
   ProgramDefinition,
   StoredWeight,
@@ -42,6 +43,27 @@ export class TfjsEngine implements Engine {
 
   load(definition: ProgramDefinition): Promise<Compiled> {
     return this.#load(definition);
+  }
+
+  async openFixed(
+    definitions: readonly ProgramDefinition[],
+    weights: Readonly<Record<string, Float32Array>>,
+  ): Promise<FixedPrograms> {
+    for (const definition of definitions) checkFixedWeights(definition, weights);
+    const loaded = await Promise.all(definitions.map((definition) => this.#load(definition)));
+    return {
+      programs: loaded.map((compiled) => ({
+        ...compiled,
+        weights: [],
+        run: ({ inputs, signal }) =>
+          compiled.run({
+            weights: Object.fromEntries(compiled.weights.map(({ name }) => [name, weights[name]!])),
+            inputs,
+            ...(signal !== undefined && { signal }),
+          }),
+      })),
+      close: async () => void (await Promise.all(loaded.map((compiled) => compiled.dispose()))),
+    };
   }
 
   async #load(definition: ProgramDefinition): Promise<Compiled> {

@@ -62,7 +62,11 @@ async function openTried(onnx: OnnxKind, { workers, reason }: OpenOptions): Prom
       reason,
     };
     const lowering = { capabilities: { ...onnx.capabilities, blockedConv: blockedConv.blockSize } };
-    return new OnnxEngine({ description, pool, compile: (definition) => lower(trace(definition), lowering) });
+    return new OnnxEngine({
+      description,
+      pool,
+      compile: (definition, options) => lower(trace(definition), { ...lowering, ...options }),
+    });
   } catch (error) {
     await pool.close();
     throw unavailable(onnx.kind, notStarting(onnx, error));

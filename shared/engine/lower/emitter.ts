@@ -41,6 +41,8 @@ export class OnnxEmitter {
   readonly #hideShapes: boolean;
   readonly #emitted = new Map<string, Emitted>();
   readonly #reshaped = new Map<string, Emitted>();
+  /** Names of tensors that depend on constants only: ONNX Runtime computes them when it loads the graph. */
+  readonly #constant = new Set<string>();
   #count = 0;
 
   constructor(options: { readonly microsoftOps: boolean; readonly hideShapes: boolean }) {
@@ -73,7 +75,17 @@ export class OnnxEmitter {
       attributes,
     });
     this.#emitted.set(key, result);
+    if (inputs.every(({ name }) => this.#isConstant(name))) this.#constant.add(result.name);
     return result;
+  }
+
+  /** Tells of a tensor from outside that it never changes. */
+  declareConstant(name: string): void {
+    this.#constant.add(name);
+  }
+
+  #isConstant(name: string): boolean {
+    return this.#constant.has(name) || (this.initializers.has(name) && !name.startsWith(hiddenShapePrefix));
   }
 
   #initializer(name: string, dtype: OnnxDataType, shape: Shape, data: () => OnnxInitializer['data']): Emitted {
@@ -109,7 +121,8 @@ export class OnnxEmitter {
     if (sameShape(x.shape, shape)) return x;
     const source = this.reshapedFrom(x) ?? x;
     if (sameShape(source.shape, shape)) return source;
-    const target = this.int64s(shape, this.#hideShapes ? hiddenShapePrefix : undefined);
+    const hide = this.#hideShapes && !this.#isConstant(source.name);
+    const target = this.int64s(shape, hide ? hiddenShapePrefix : undefined);
     const result = this.emit('Reshape', [source, target], shape);
     this.#reshaped.set(result.name, source);
     return result;

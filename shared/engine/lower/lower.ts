@@ -71,6 +71,7 @@ export function lowerSimplified(graph: SimplifiedGraph, options: LoweringOptions
 export const resolveFor = (graph: SimplifiedGraph, options: LoweringOptions): ResolvedOptions =>
   resolveOptions(options, { training: Object.keys(graph.outputs).some((name) => name.startsWith(gradientPrefix)) });
 
+const isWeight = (input: Value): boolean => input.attributes['role'] === 'weight';
 const nameOf = (input: Value): string => input.attributes['name'] as string;
 
 /** The ONNX graph itself, before it is serialised. */
@@ -84,12 +85,14 @@ export function lowerToModel(
   const inputs = graph.inputs.map((input): OnnxValueInfo => {
     const order = orders.get(input) ?? range(input.shape.length);
     const tensor = { name: nameOf(input), shape: order.map((axis) => input.shape[axis]!), dtype: input.dtype };
+    if (options.fixedWeights && isWeight(input)) emitter.declareConstant(tensor.name);
     layouts.place(input, tensor, order);
     return tensor;
   });
   emitValues(graph, options, emitter, layouts);
   const outputs = placeOutputs(graph, emitter, layouts, orders);
-  return { model: assemble(graph.name, emitter, inputs, outputs), orders };
+  const given = options.fixedWeights ? inputs.filter((_, i) => !isWeight(graph.inputs[i]!)) : inputs;
+  return { model: assemble(graph.name, emitter, given, outputs), orders };
 }
 
 function emitValues(graph: SimplifiedGraph, options: ResolvedOptions, emitter: OnnxEmitter, layouts: Layouts): void {

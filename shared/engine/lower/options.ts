@@ -31,6 +31,8 @@ export interface LoweringOptions {
   readonly formulations?: Partial<Formulations>;
   /** See `ResolvedOptions.hideShapes`. */
   readonly hideShapes?: boolean;
+  /** See `ResolvedOptions.fixedWeights`; false unless given. */
+  readonly fixedWeights?: boolean;
 }
 
 export interface ResolvedOptions {
@@ -45,16 +47,22 @@ export interface ResolvedOptions {
    * Keeps ONNX Runtime from planning, when it loads the graph, which tensors of equal shape follow each other in one buffer. Such a
    * buffer is held from the first of them to the last, though none may be alive in between: in a training step, from the forward
    * pass to the end. Where shapes are not known then, a buffer is freed after its last reader. Shapes are hidden by giving each
-   * Reshape its target as an input of the graph with a default value. By default in training programs for the CPU provider.
+   * Reshape its target as an input of the graph with a default value. By default for the CPU provider.
    */
   readonly hideShapes: boolean;
+  /**
+   * The weights never change: what suits constant filters is chosen, and the weights are no inputs of the graph. It is not complete
+   * before `withInitializers` (engine/onnx) has added them.
+   */
+  readonly fixedWeights: boolean;
 }
 
 export function resolveOptions(options: LoweringOptions, { training }: { training: boolean }): ResolvedOptions {
   const capabilities = { microsoftOps: true, blockedConv: false as const, ...options.capabilities };
   return {
     choiceByBatch: training,
-    hideShapes: options.hideShapes ?? (training && capabilities.microsoftOps),
+    fixedWeights: options.fixedWeights ?? false,
+    hideShapes: options.hideShapes ?? capabilities.microsoftOps,
     capabilities,
     formulations: {
       winograd: true,

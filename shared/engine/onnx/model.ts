@@ -60,6 +60,20 @@ export function encodeModel(model: OnnxModel): Uint8Array {
   return file.finish();
 }
 
+/**
+ * A serialised model with more constants in its graph. By the rules of protocol buffers the parts of a message that stands twice are
+ * merged, so the constants are appended, and the model is copied as it is.
+ */
+export function withInitializers(model: Uint8Array, initializers: readonly OnnxInitializer[]): Uint8Array {
+  const graph = new ProtobufWriter();
+  for (const initializer of initializers) graph.message(5, encodeInitializer(initializer));
+  const appended = new ProtobufWriter().message(7, graph);
+  const bytes = new Uint8Array(model.length + appended.byteLength);
+  bytes.set(model);
+  appended.finishInto(bytes, model.length);
+  return bytes;
+}
+
 const operatorSet = (domain: string, version: number): ProtobufWriter =>
   new ProtobufWriter().string(1, domain).integer(2, version);
 

@@ -50,12 +50,16 @@ export class ProtobufWriter {
 
   finish(): Uint8Array {
     const result = new Uint8Array(this.#byteLength);
-    let offset = 0;
+    this.finishInto(result, 0);
+    return result;
+  }
+
+  /** Writes the `byteLength` bytes to `target` from `offset` on. */
+  finishInto(target: Uint8Array, offset: number): void {
     for (const part of this.#parts) {
-      result.set(part, offset);
+      target.set(part, offset);
       offset += part.length;
     }
-    return result;
   }
 }
 

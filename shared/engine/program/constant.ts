@@ -13,23 +13,28 @@ export function withConstantWeights(
   definition: ProgramDefinition,
   weights: Readonly<Record<string, Float32Array>>,
 ): ProgramDefinition {
-  const { gradientOf, ...forward } = definition;
-  const refuse = (problem: string): never => {
-    throw new ThawError(
-      'THAW_ENGINE_PROGRAM_INVALID',
-      `program '${definition.name}' with constant weights: ${problem}`,
+  checkFixedWeights(definition, weights);
+  const { gradientOf: _, ...forward } = definition;
+  const constants = (): Record<string, tf.Tensor> =>
+    Object.fromEntries(
+      Object.entries(definition.weights).map(([name, { shape }]) => [name, tf.tensor(weights[name]!, [...shape])]),
     );
+  return { ...forward, weights: {}, fn: (_none, inputs) => definition.fn(constants(), inputs) };
+}
+
+/** @throws THAW_ENGINE_PROGRAM_INVALID for a missing weight, one of another size, one that is not finite, or a gradient. */
+export function checkFixedWeights(
+  { name: program, weights: specs, gradientOf }: ProgramDefinition,
+  weights: Readonly<Record<string, Float32Array>>,
+): void {
+  const refuse = (problem: string): never => {
+    throw new ThawError('THAW_ENGINE_PROGRAM_INVALID', `program '${program}' with constant weights: ${problem}`);
   };
   if (gradientOf !== undefined) refuse('gradients are taken of weights that can change');
-  for (const [name, { shape }] of Object.entries(definition.weights)) {
+  for (const [name, { shape }] of Object.entries(specs)) {
     const data = weights[name];
     const size = shape.reduce((product, length) => product * length, 1);
     if (data?.length !== size) refuse(`weight '${name}' needs ${size} values, got ${data?.length ?? 'nothing'}`);
     if (!data!.every(Number.isFinite)) refuse(`weight '${name}' has a value that is not finite`);
   }
-  const constants = (): Record<string, tf.Tensor> =>
-    Object.fromEntries(
-      Object.entries(definition.weights).map(([name, { shape }]) => [name, tf.tensor(weights[name]!, [...shape])]),
-    );
-  return { ...forward, weights: {}, fn: (_, inputs) => definition.fn(constants(), inputs) };
 }

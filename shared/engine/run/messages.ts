@@ -1,8 +1,15 @@
-import type { Program, TensorData } from '../types.js';
+import type { Program, StoredWeight, TensorData } from '../types.js';
+
+/** A weight that becomes a constant of the graph. */
+export interface FixedWeight {
+  readonly weight: StoredWeight;
+  /** Model layout, best on shared memory: every worker reads it. */
+  readonly values: Float32Array;
+}
 
 /** What the pool tells a worker. One worker does one thing at a time, in order. */
 export type WorkerRequest =
-  | { readonly type: 'load'; readonly program: Program }
+  | { readonly type: 'load'; readonly program: Program; readonly fixedWeights?: readonly FixedWeight[] }
   | { readonly type: 'unload'; readonly digest: string }
   | {
       readonly type: 'run';

@@ -1,12 +1,13 @@
 import { builtFile } from '@thaw/shared/runtime';
 import { ThawError } from '@thaw/shared/protocol';
-import { checkCall } from '../program/index.js';
+import { checkCall, checkFixedWeights } from '../program/index.js';
 import { verifyProgram } from './verify.js';
 import type {
   Compiled,
   Engine,
   EngineCall,
   EngineDescription,
+  FixedPrograms,
   Program,
   ProgramDefinition,
   TensorData,
@@ -41,8 +42,8 @@ export interface OnnxEngineOptions {
   readonly description: EngineDescription;
   /** Belongs to the engine, which closes it. */
   readonly pool: WorkerPool;
-  /** Definition -> lowered program, for the provider of the pool. */
-  readonly compile: (definition: ProgramDefinition) => Program;
+  /** Definition -> lowered program, for the provider of the pool; `fixedWeights`: to be completed by its weights. */
+  readonly compile: (definition: ProgramDefinition, options: { readonly fixedWeights: boolean }) => Program;
 }
 
 interface Session {
@@ -56,6 +57,8 @@ export class OnnxEngine implements Engine {
   readonly #options: OnnxEngineOptions;
   readonly #pool: WorkerPool;
   readonly #sessions = new Map<string, Session>();
+  /** Lowered once for all weights. */
+  readonly #withoutWeights = new WeakMap<ProgramDefinition, Program>();
   #closed = false;
 
   constructor(options: OnnxEngineOptions) {
@@ -78,7 +81,45 @@ export class OnnxEngine implements Engine {
 
   /** Traces and lowers a program as `load` does, without loading it. */
   compile(definition: ProgramDefinition): Program {
-    return this.#options.compile(definition);
+    return this.#options.compile(definition, { fixedWeights: false });
+  }
+
+  async openFixed(
+    definitions: readonly ProgramDefinition[],
+    weights: Readonly<Record<string, Float32Array>>,
+  ): Promise<FixedPrograms> {
+    this.#refuseWhenClosed();
+    for (const definition of definitions) checkFixedWeights(definition, weights);
+    const { provider, workers } = this.#options.description;
+    const pool = openPool(provider, workers);
+    try {
+      const programs = definitions.map((definition) => this.#lowerForFixed(definition));
+      await Promise.all(
+        programs.map((program) =>
+          pool.load(
+            { ...program, weights: [] },
+            program.weights.map((weight) => ({ weight, values: weights[weight.name]! })),
+          ),
+        ),
+      );
+      return {
+        programs: programs.map(
+          (program) => new CompiledProgram({ ...program, weights: [] }, pool, () => pool.unload(program.digest)),
+        ),
+        close: () => pool.close(),
+      };
+    } catch (error) {
+      await pool.close();
+      throw error;
+    }
+  }
+
+  #lowerForFixed(definition: ProgramDefinition): Program {
+    const known = this.#withoutWeights.get(definition);
+    if (known !== undefined) return known;
+    const program = this.#options.compile(definition, { fixedWeights: true });
+    this.#withoutWeights.set(definition, program);
+    return program;
   }
 
   /**

@@ -41,19 +41,19 @@ const strategy = (name: string, lower: Lowering, filterOrder: AxisOrder): Convol
  *   fewer copies outweigh the padded rows it computes in vain.
  * - depthwise convolutions and both gradients of stride 1, where allowed: in blocks of channels.
  * - other depthwise filter gradients of stride 1: Toeplitz products.
- * - everything else: ONNX's own convolution; also 3x3 and 4x4 forward where the filter is a constant (`withConstantWeights`) and
+ * - everything else: ONNX's own convolution; also 3x3 and 4x4 forward where the filter is a constant (`withConstantWeights`, `fixedWeights`) and
  *   small, since ONNX Runtime then lays out the whole chain in its blocked layout by itself.
  */
 export function chooseConvolution(value: Value, options: ResolvedOptions): ConvolutionStrategy | undefined {
   switch (value.op) {
     case 'Conv2D':
-      return chooseForward(convolutionOf(value), isConstantFilter(value), options);
+      return chooseForward(convolutionOf(value), hasFixedFilter(value, options), options);
     case 'Conv2DBackpropInput':
       return chooseInputGradient(convolutionOf(value), options);
     case 'Conv2DBackpropFilter':
       return chooseFilterGradient(convolutionOf(value), options);
     case 'DepthwiseConv2dNative':
-      return takesBlocks(convolutionOf(value), options) && !isConstantFilter(value)
+      return takesBlocks(convolutionOf(value), options) && !hasFixedFilter(value, options)
         ? strategy(`blocked-${options.capabilities.blockedConv}`, blockedDepthwiseForward, plain.depthwiseChannelsFirst)
         : strategy('plain', plain.plainDepthwiseForward, plain.depthwiseChannelsFirst);
     case 'DepthwiseConv2dNativeBackpropInput':
@@ -114,7 +114,13 @@ function chooseDepthwiseFilterGradient(g: ConvolutionAttributes, options: Resolv
   return strategy('plain', plain.plainDepthwiseFilterGradient, plain.depthwiseChannelsFirst);
 }
 
-const isConstantFilter = (value: Value): boolean => value.inputs[1]?.op === 'Constant';
+/** Whether ONNX Runtime will see a constant: one of the program, or a weight that never changes. */
+const hasFixedFilter = (value: Value, { fixedWeights }: ResolvedOptions): boolean => {
+  const filter = value.inputs[1];
+  return (
+    filter?.op === 'Constant' || (fixedWeights && filter?.op === 'Input' && filter.attributes['role'] === 'weight')
+  );
+};
 
 /** Whether a transformed filter is better than one that ONNX Runtime packs for its own convolution, as it does with constants. */
 function outdoesPacked(g: ConvolutionAttributes): boolean {

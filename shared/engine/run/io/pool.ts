@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { ThawError } from '@thaw/shared/protocol';
 import { runtimeFailure } from '../failure.js';
-import type { WorkerReply, WorkerRequest, WorkerSettings } from '../messages.js';
+import type { FixedWeight, WorkerReply, WorkerRequest, WorkerSettings } from '../messages.js';
 import { CallSchedule } from '../schedule.js';
 import type { Program, TensorData } from '../../types.js';
 
@@ -42,6 +42,11 @@ interface PoolWorker {
   cause: unknown;
 }
 
+interface LoadedProgram {
+  readonly program: Program;
+  readonly fixedWeights: readonly FixedWeight[] | undefined;
+}
+
 interface Deferred {
   readonly promise: Promise<void>;
   resolve(): void;
@@ -56,7 +61,7 @@ export class WorkerPool {
   readonly #options: PoolOptions;
   readonly #schedule: CallSchedule<PendingCall>;
   readonly #workers: PoolWorker[];
-  readonly #programs = new Map<string, Program>();
+  readonly #programs = new Map<string, LoadedProgram>();
   #nextCall = 0;
   #closing: Promise<void> | undefined;
   #fatal: unknown;
@@ -67,13 +72,14 @@ export class WorkerPool {
     this.#workers = Array.from({ length: options.workers }, (_, index) => this.#start(index));
   }
 
-  /** Makes a session of the program on every worker. */
-  async load(program: Program): Promise<void> {
+  /** Makes a session of the program on every worker; `fixedWeights` complete a graph that was lowered for them. */
+  async load(program: Program, fixedWeights?: readonly FixedWeight[]): Promise<void> {
     if (this.#closing !== undefined) throw closed();
     if (!this.#schedule.usable) throw this.#lostError(program.name, this.#fatal);
-    this.#programs.set(program.digest, program);
+    const loaded = { program, fixedWeights };
+    this.#programs.set(program.digest, loaded);
     try {
-      await Promise.all(this.#alive().map((worker) => this.#loadOn(worker, program)));
+      await Promise.all(this.#alive().map((worker) => this.#loadOn(worker, loaded)));
     } catch (error) {
       this.unload(program.digest);
       throw error;
@@ -145,7 +151,7 @@ export class WorkerPool {
     thread.on('message', (message: WorkerReply) => this.#receive(index, worker, message));
     thread.on('error', (error) => (worker.cause = error));
     thread.once('exit', () => this.#lost(index, worker));
-    for (const program of this.#programs.values()) this.#loadOn(worker, program).catch(() => undefined);
+    for (const loaded of this.#programs.values()) this.#loadOn(worker, loaded).catch(() => undefined);
     return worker;
   }
 
@@ -158,7 +164,7 @@ export class WorkerPool {
         worker.loads.get(message.digest)?.resolve();
         break;
       case 'load-failed': {
-        const name = this.#programs.get(message.digest)?.name ?? message.digest;
+        const name = this.#programs.get(message.digest)?.program.name ?? message.digest;
         worker.loads.get(message.digest)?.reject(runtimeFailure(name, 'preparing', message.problem));
         break;
       }
@@ -173,13 +179,13 @@ export class WorkerPool {
     this.#assign();
   }
 
-  #loadOn(worker: PoolWorker, program: Program): Promise<void> {
+  #loadOn(worker: PoolWorker, { program, fixedWeights }: LoadedProgram): Promise<void> {
     const known = worker.loads.get(program.digest);
     if (known !== undefined) return known.promise;
     const load = deferred();
     load.promise.catch(() => undefined);
     worker.loads.set(program.digest, load);
-    send(worker, { type: 'load', program });
+    send(worker, { type: 'load', program, ...(fixedWeights !== undefined && { fixedWeights }) });
     return load.promise;
   }
 
@@ -221,7 +227,7 @@ export class WorkerPool {
     lost?.reject(this.#lostError(lost.program.name, worker.cause));
     for (const call of stranded) call.reject(this.#lostError(call.program.name, worker.cause));
     for (const [digest, load] of worker.loads)
-      load.reject(this.#lostError(this.#programs.get(digest)?.name ?? digest, worker.cause));
+      load.reject(this.#lostError(this.#programs.get(digest)?.program.name ?? digest, worker.cause));
     if (restart) this.#workers[index] = this.#start(index);
     this.#assign();
   }

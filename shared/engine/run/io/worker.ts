@@ -2,9 +2,10 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import ort from 'onnxruntime-node';
 import type { NamedTensorSpec, Program, TensorData } from '../../types.js';
-import { storedShape } from '../../lower/weights.js';
+import { storedShape, toStored } from '../../lower/weights.js';
+import { withInitializers } from '../../onnx/index.js';
 import { sessionOptions } from '../session-options.js';
-import type { WorkerReply, WorkerRequest, WorkerSettings } from '../messages.js';
+import type { FixedWeight, WorkerReply, WorkerRequest, WorkerSettings } from '../messages.js';
 
 const port = parentPort!;
 const { provider } = workerData as WorkerSettings;
@@ -25,8 +26,16 @@ const loaded = new Map<string, Loaded>();
 const reply = (message: WorkerReply, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer);
 const problemOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-async function load(program: Program): Promise<void> {
-  const session = await ort.InferenceSession.create(program.onnx, sessionOptions(provider));
+/** @param fixed what the graph lacks to be complete, if the program's weights are fixed */
+async function load(program: Program, fixed: readonly FixedWeight[] | undefined): Promise<void> {
+  const initializers = fixed?.map(({ weight, values }) => ({
+    name: weight.name,
+    dtype: 'float32' as const,
+    shape: storedShape(weight),
+    data: toStored(weight, values),
+  }));
+  const onnx = initializers === undefined ? program.onnx : withInitializers(program.onnx, initializers);
+  const session = await ort.InferenceSession.create(onnx, sessionOptions(provider));
   loaded.set(program.digest, { program, session, weights: undefined, version: undefined });
 }
 
@@ -74,7 +83,7 @@ async function handle(request: WorkerRequest): Promise<void> {
   switch (request.type) {
     case 'load':
       try {
-        await load(request.program);
+        await load(request.program, request.fixedWeights);
         reply({ type: 'loaded', digest: request.program.digest });
       } catch (error) {
         reply({ type: 'load-failed', digest: request.program.digest, problem: problemOf(error) });
