@@ -1,6 +1,7 @@
 // Import directions. docs/architecture.md explains them; test/deploy/lint.test.ts shows that they bite.
 const edges = '(/io/|(^|/)main[.]ts$|[.]test[.]ts$|[.]fixture[.]ts$|^cli/|^shared/runtime/)';
-const tensorLibraries = '(node_modules/@tensorflow/|node_modules/onnxruntime|^shared/(engine|diffusion|evaluation|model)/)';
+const tensorLibraries =
+  '(node_modules/@tensorflow/|node_modules/onnxruntime|^shared/(engine|diffusion|evaluation|model)/)';
 const ioModules =
   '^(node:)?(fs|fs/promises|net|tls|dgram|http|https|http2|child_process|worker_threads|cluster|dns|readline)$';
 const ioPackages = 'node_modules/(ws|fastify|@fastify|nats|@nats-io|@aws-sdk|sharp|pino|playwright-core)/';

@@ -68,7 +68,7 @@ export function conventionSentences(report: EvaluationReport): string[] {
     'Values are on the scale [0, 1], neither clamped nor rounded.',
     `"Degraded" is ${choices[convention.degraded]}; "direct" is R(x_T, T - 1); "sampled" is ${choices[convention.sampled]}.`,
     'RMSE is the root of the mean over all values of all images; SSIM, PSNR and L1 are means over images.',
-    'In brackets: 95 % of the resamplings of the test images (bootstrap).',
+    'Ranges hold 95 % of the resamplings of the test images (bootstrap).',
   ];
   if (features !== undefined) {
     sentences.push(

@@ -21,15 +21,26 @@ export function ticks(low: number, high: number, wanted = 5): number[] {
 
 const label = (value: number): string => String(Number(value.toPrecision(6)));
 
-/** Points with intervals, one line for each row of the report. */
+/** How far beyond direct and sampled, in widths of their range, degraded may lie and still be drawn to scale. */
+const farAway = 4;
+
+/** Points with intervals, one line for each row of the report. A row that would squeeze the others together becomes an arrow. */
 export function intervalPlot(title: string, scores: Readonly<Record<ReportRow, Distance>>): string {
   const [width, left, right, lineHeight] = [420, 74, 16, 26];
   const height = reportRows.length * lineHeight + 30;
-  const ends = reportRows.flatMap((row) => [
-    scores[row].low ?? scores[row].value,
-    scores[row].high ?? scores[row].value,
-  ]);
-  const [least, most] = [Math.min(...ends), Math.max(...ends)];
+  const ends = (rows: readonly ReportRow[]): number[] =>
+    rows.flatMap((row) => [
+      scores[row].low ?? scores[row].value,
+      scores[row].value,
+      scores[row].high ?? scores[row].value,
+    ]);
+  const range = (rows: readonly ReportRow[]): readonly [number, number] => [
+    Math.min(...ends(rows)),
+    Math.max(...ends(rows)),
+  ];
+  const [near, whole] = [range(['direct', 'sampled']), range(reportRows)];
+  const fits = whole[1] - whole[0] <= (1 + farAway) * (near[1] - near[0]);
+  const [least, most] = fits || near[0] === near[1] ? whole : near;
   const room = most > least ? (most - least) * 0.08 : Math.abs(most) * 0.1 || 0.1;
   const [low, high] = [least - room, most + room];
   const x = (value: number): string => at(left + ((value - low) / (high - low)) * (width - left - right));
@@ -40,11 +51,16 @@ export function intervalPlot(title: string, scores: Readonly<Record<ReportRow, D
   const rows = reportRows.map((row, i) => {
     const y = 4 + (i + 0.5) * lineHeight;
     const score = scores[row];
+    const name = `<title>${row}: ${number(score.value)}</title><text x="${left - 10}" y="${y + 4}" text-anchor="end">${row}</text>`;
+    if (score.value > high)
+      return `<g>${name}<text class="${row}" x="${width - right}" y="${y + 4}" text-anchor="end">${number(score.value)} →</text></g>`;
+    if (score.value < low)
+      return `<g>${name}<text class="${row}" x="${left}" y="${y + 4}">← ${number(score.value)}</text></g>`;
     const bar =
       score.low === undefined || score.high === undefined
         ? ''
         : `<line class="bar ${row}" x1="${x(score.low)}" x2="${x(score.high)}" y1="${y}" y2="${y}"/>`;
-    return `<g><title>${row}: ${number(score.value)}</title><text x="${left - 10}" y="${y + 4}" text-anchor="end">${row}</text>${bar}<circle class="${row}" cx="${x(score.value)}" cy="${y}" r="4.5"/></g>`;
+    return `<g>${name}${bar}<circle class="${row}" cx="${x(score.value)}" cy="${y}" r="4.5"/></g>`;
   });
   return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">${grid.join('')}${rows.join('')}</svg>`;
 }

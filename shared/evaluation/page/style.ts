@@ -52,6 +52,7 @@ svg circle.sampled, svg circle.state { fill: var(--sampled); }
 svg polyline { fill: none; stroke-width: 2; }
 svg polyline.state { stroke: var(--sampled); }
 svg polyline.estimate { stroke: var(--direct); }
+svg text.degraded { fill: var(--degraded); }
 svg text.state { fill: var(--sampled); }
 svg text.estimate { fill: var(--direct); }
 .strips th, .strips td { padding: 0.15rem 0.3rem 0.15rem 0; border: 0; }
