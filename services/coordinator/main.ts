@@ -9,29 +9,18 @@ import {
   samplerSubjects,
 } from '@thaw/shared/protocol';
 import { announceReady, runService, startService } from '@thaw/shared/runtime';
-import {
-  checkStoreFitness,
-  loadRun,
-  newestCheckpoint,
-  openStore,
-  recordSigner,
-  type CheckpointRef,
-} from '@thaw/shared/storage';
+import { checkStoreFitness, loadRun, openStore, recordSigner } from '@thaw/shared/storage';
 import { connectControl, watchDisconnects } from '@thaw/shared/transport';
 import { CoordinatorConfigSchema } from './config.js';
-import {
-  channelViews,
-  checkpointViews,
-  commitCheckpoint,
-  loadHistory,
-  storedEvaluations,
-  storeHistory,
-} from './io/checkpoints.js';
+import { channelViews, checkpointViews, storedEvaluations } from './io/checkpoints.js';
 import { openHttpDoor } from './io/http.js';
+import { Lineage } from './io/lineage.js';
+import { LossHistory } from './io/loss-history.js';
 import { samplerPlayground } from './io/playground.js';
 import { Promotion } from './io/promotion.js';
 import { Retention } from './io/retention.js';
 import { CoordinatorShell } from './io/shell.js';
+import { StatusRelay } from './io/status-relay.js';
 import { Coordinator, type CoordinatorEffect } from './lead/index.js';
 import { RunView } from './views/run-view.js';
 import type { StepPoint } from './views/status.js';
@@ -50,12 +39,10 @@ async function main(): Promise<void> {
   const { own, partners } = await loadRunSets(store, run);
   const { manifest, order } = own;
   const readSets = partners === undefined ? [own] : [own, partners];
-  const newest = await newestCheckpoint(store, run.name, (problem, step) =>
-    logger.error('A checkpoint cannot be read', { step, problem: problem.message }),
-  );
-  let parent: CheckpointRef | null =
-    newest === undefined ? null : { run: run.name, step: newest.manifest.step, manifestSha256: newest.manifestSha256 };
-  const committedStep = newest?.manifest.step ?? null;
+  const dataset = { name: manifest.name, sha256: manifest.contentSha256 };
+  const lineage = new Lineage({ store, run: stored, dataset, clock, logger });
+  const committedStep = await lineage.newestStep();
+  const history = new LossHistory(store, run.name, logger);
 
   const view = new RunView(
     {
@@ -65,10 +52,13 @@ async function main(): Promise<void> {
       globalBatch: run.batch.global,
       stepsPerEpoch: stepsPerEpoch(trainSchedule(manifest, order)),
     },
-    await loadHistory(store, run.name, committedStep ?? 0),
+    await history.load(committedStep ?? 0),
   );
   view.startAt(committedStep ?? 0);
-  for (const result of await storedEvaluations(store, run.name)) view.evaluated(result);
+  const loadEvaluations = async (): Promise<void> => {
+    for (const result of await storedEvaluations(store, run.name)) view.evaluated(result);
+  };
+  await loadEvaluations();
 
   const stepGauge = metrics.gauge('coordinator_step', { help: 'Committed optimizer steps of the run.' });
   const memberGauge = metrics.gauge('coordinator_members', { help: 'Trainers that compute lanes.' });
@@ -83,8 +73,11 @@ async function main(): Promise<void> {
   lifecycle.onStop('control link', () => control.close());
 
   let fresh: StepPoint[] = [];
+  let leads = false;
   const refresh = async (): Promise<void> => {
-    view.checkpointsListed(await checkpointViews(store, run.name));
+    const checkpoints = await checkpointViews(store, run.name);
+    view.checkpointsListed(checkpoints);
+    if (!leads) history.savedByOthers(checkpoints[0]?.step ?? 0);
     view.channelsListed(await channelViews(store));
   };
   const refreshSoon = (): void =>
@@ -116,23 +109,28 @@ async function main(): Promise<void> {
     keepEverySteps: config.keepCheckpointEverySteps,
     graceMs: config.retentionGraceMs,
   });
-  let unsaved: StepPoint[] = [];
-  const saveHistory = async (step: number): Promise<void> => {
-    const points = unsaved;
-    unsaved = [];
-    await storeHistory(store, run.name, step, points).catch((err: unknown) =>
-      logger.warn('The loss history could not be stored', { err }),
-    );
+  /** Goes on from what coordinators before this one have committed, promoted and evaluated since this process started. */
+  const takeOver = (): void => {
+    lineage.expire();
+    void (async () => {
+      const step = await lineage.newestStep();
+      if (step === null) return;
+      shell.dispatch({ kind: 'manifestCommitted', step });
+      // The one before may have died between the manifest and the channel.
+      promotion.committed(step);
+      await loadEvaluations();
+    })().catch((err: unknown) => logger.warn('What the run has so far could not be read', { err }));
   };
   const onEffect = (effect: CoordinatorEffect): void => {
     switch (effect.kind) {
       case 'lead':
+        leads = true;
         view.leads(true);
         retention.leads(true);
         view.planChanged(effect.plan);
-        if (committedStep !== null) promotion.committed(committedStep);
-        return;
+        return takeOver();
       case 'stepDown':
+        leads = false;
         retention.leads(false);
         return view.leads(false);
       case 'planChanged':
@@ -143,7 +141,7 @@ async function main(): Promise<void> {
         const point = view.stepKnown(effect.result.step, effect.loss, skipped, clock.nowMs());
         if (point === undefined) return;
         fresh.push(point);
-        unsaved.push(point);
+        history.add(point);
         stepGauge.set(effect.result.step + 1);
         if (!skipped) lossGauge.set(effect.loss);
         return;
@@ -151,7 +149,7 @@ async function main(): Promise<void> {
       case 'checkpointCommitted':
         promotion.committed(effect.step);
         retention.committed();
-        void saveHistory(effect.step);
+        void history.save(effect.step);
         return refreshSoon();
       case 'finished':
         view.startAt(effect.step);
@@ -162,6 +160,7 @@ async function main(): Promise<void> {
         return;
     }
   };
+  const timings = deriveTimings(config.heartbeatMs);
   const machine = new Coordinator({
     run: run.name,
     id,
@@ -169,9 +168,13 @@ async function main(): Promise<void> {
     steps: targetSteps,
     sliceCount: checkpointSliceCount(run),
     committedStep,
-    timings: deriveTimings(config.heartbeatMs),
+    timings,
     leasesFor: (lanes, fromStep, generation) => leaseWindow(readSets, lanes, fromStep, generation),
     leaseHorizon: (step) => leaseHorizon(readSets, step),
+    stragglerFactor: config.stragglerFactor,
+    stragglerSteps: config.stragglerSteps,
+    evictStragglers: config.stragglerPolicy === 'evict',
+    rebalanceGain: config.rebalanceGain,
   });
   const shell = new CoordinatorShell({
     run: run.name,
@@ -181,13 +184,16 @@ async function main(): Promise<void> {
     clock,
     logger,
     heartbeatMs: config.heartbeatMs,
-    commitManifest: async (effect) => {
-      const dataset = { name: manifest.name, sha256: manifest.contentSha256 };
-      parent = await commitCheckpoint({ store, run: stored, dataset, parent, clock }, effect);
-    },
+    commitManifest: (effect) => lineage.commit(effect),
     onEffect,
   });
-  const trainers = () => machine.view(clock.nowMs());
+  const relay = new StatusRelay({
+    ...{ run: run.name, control, clock, logger, health },
+    ttlMs: Math.max(timings.leadTtlMs, 3 * refreshMs),
+    leading: () => machine.leading,
+    own: () => view.status(machine.view(clock.nowMs()), clock.nowMs()),
+  });
+  lifecycle.onStop('status', () => relay.stop());
   const door = await openHttpDoor({
     host: config.host,
     port: config.port,
@@ -202,7 +208,7 @@ async function main(): Promise<void> {
     signer,
     playground: samplerPlayground(control),
     pageDir: fileURLToPath(new URL('../page', import.meta.url)),
-    status: () => view.status(trainers(), clock.nowMs()),
+    status: () => relay.status(),
     points: () => view.points,
     onMoved: announceMove,
   });
@@ -225,6 +231,9 @@ async function main(): Promise<void> {
   const relist = (): void => {
     if (lifecycle.stopping.aborted) return;
     refreshSoon();
+    const plan = machine.currentPlan;
+    if (machine.leading && plan !== undefined)
+      relay.tell({ leader: id, epoch: plan.leader.epoch, status: relay.status() });
     clock.setTimer(refreshMs, relist);
   };
   broadcast();

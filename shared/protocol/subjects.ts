@@ -16,6 +16,8 @@ export const controlSubjects = {
   announcement: (run: string): string => `thaw.${name(run)}.announcement`,
   /** StepReport, owner of chunk 0 to the leader and whoever watches. */
   stepReport: (run: string): string => `thaw.${name(run)}.step-report`,
+  /** LeaderStatus (services/coordinator/views), leader to the coordinators that stand by. */
+  status: (run: string): string => `thaw.${name(run)}.status`,
   /** LeaseHandOut, leader to one trainer. */
   leases: (run: string, id: string): string => `thaw.${name(run)}.leases.${trainer(id)}`,
 } as const;

@@ -1,4 +1,4 @@
-/** Committing manifests and listing what is stored: checkpoints, channels, evaluations, loss history. */
+/** Committing manifests and listing what is stored: checkpoints, channels, evaluations. */
 import { EvaluateResultSchema, type EvaluateResult } from '@thaw/shared/protocol';
 import type { Clock } from '@thaw/shared/runtime';
 import {
@@ -13,7 +13,7 @@ import {
   type StoredRun,
 } from '@thaw/shared/storage';
 import type { CoordinatorEffect } from '../lead/index.js';
-import type { Status, StepPoint } from '../views/status.js';
+import type { Status } from '../views/status.js';
 
 export interface CommitContext {
   readonly store: ObjectStore;
@@ -87,39 +87,16 @@ export async function storedEvaluations(store: ObjectStore, run: string): Promis
     if (!key.endsWith('.json')) continue;
     const object = await store.get(key);
     if (object === undefined) continue;
-    const parsed = EvaluateResultSchema.safeParse(JSON.parse(new TextDecoder().decode(object.bytes)));
+    const parsed = EvaluateResultSchema.safeParse(jsonOf(object.bytes));
     if (parsed.success) found.push(parsed.data);
   }
   return found;
 }
 
-const historyPrefix = (run: string): string => `runs/${run}/history/`;
-
-/** Stores the points up to a checkpoint, so that a resumed run shows its whole curve. A cache: losing it loses a picture. */
-export async function storeHistory(
-  store: ObjectStore,
-  run: string,
-  throughStep: number,
-  points: readonly StepPoint[],
-): Promise<void> {
-  const bytes = new TextEncoder().encode(
-    JSON.stringify(points.map(({ step, loss, imagesPerSecond }) => [step, loss, imagesPerSecond])),
-  );
-  await store.put(`${historyPrefix(run)}${String(throughStep).padStart(10, '0')}.json`, bytes);
-}
-
-/** All points below `beforeStep`, each step once, in order. */
-export async function loadHistory(store: ObjectStore, run: string, beforeStep: number): Promise<StepPoint[]> {
-  const byStep = new Map<number, StepPoint>();
-  for await (const { key } of store.list(historyPrefix(run))) {
-    const object = await store.get(key);
-    if (object === undefined) continue;
-    for (const [step, loss, imagesPerSecond] of JSON.parse(new TextDecoder().decode(object.bytes)) as [
-      number,
-      number | null,
-      number | null,
-    ][])
-      if (step < beforeStep) byStep.set(step, { step, loss, imagesPerSecond });
+function jsonOf(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined;
   }
-  return [...byStep.values()].sort((a, b) => a.step - b.step);
 }

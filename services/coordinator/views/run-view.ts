@@ -135,7 +135,8 @@ export class RunView {
 
   #state(trainers: readonly TrainerView[]): Pick<Status, 'state' | 'reason'> {
     if (this.#ending !== undefined) return this.#ending;
-    if (!this.#leads) return { state: 'standby', reason: 'Another coordinator leads, or none does yet.' };
+    if (!this.#leads)
+      return { state: 'standby', reason: 'No coordinator leads at present; trainers go on with the plan they have.' };
     if (!trainers.some((view) => view.lanes.length > 0))
       return { state: 'waiting', reason: 'No trainer has a lane yet.' };
     return { state: 'running', reason: `${trainers.length} trainer(s) are connected.` };
