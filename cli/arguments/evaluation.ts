@@ -79,7 +79,7 @@ export function addEvaluationCommands(program: Command): void {
   )
     .requiredOption('--dataset <name>', 'packed data set with labels')
     .option('--size <pixels>', 'edge of the images, as the run has it; as stored unless given', wholeNumber(1))
-    .option('--epochs <n>', 'passes over the training images', wholeNumber(1), 2)
+    .option('--epochs <n>', 'passes over the training images', wholeNumber(1), 3)
     .option('--limit <n>', 'training images at most', wholeNumber(1), 60_000)
     .option('--seed <n>', 'of weights and order', wholeNumber(0), 0)
     .addOption(engineOption())

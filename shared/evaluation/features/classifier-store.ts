@@ -116,8 +116,8 @@ export async function trainFeatures(
     heldOut: heldOut.count,
     sha256: sha256Hex(file),
   });
-  // The weights first: whoever reads the description finds them.
-  await store.putIfAbsent(classifierWeightsKey(classifier.sha256), file);
+  // The weights first: whoever reads the description finds them. Put anew, so that torn bytes under this name are mended.
+  await store.put(classifierWeightsKey(classifier.sha256), file);
   await store.put(classifierKey(dataset, size), new TextEncoder().encode(`${JSON.stringify(classifier)}\n`));
   return classifier;
 }
