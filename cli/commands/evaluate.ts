@@ -58,10 +58,10 @@ export async function evaluateCheckpoint(
   const { run, step } = await checkpointOf(store, options);
   const folder = options.out === undefined ? undefined : makeFolder(options.out);
   const engine = await openEngine({ kind: options.engine as EngineKind | 'auto', workers: 1 });
+  const logger = createLogger({ service: 'evaluate', level: 'error' });
+  const models = new CheckpointModels({ store, engine, batchSizes: [options.batch], keepVersions: 1, logger });
   const progress = createProgress();
   try {
-    const logger = createLogger({ service: 'evaluate', level: 'error' });
-    const models = new CheckpointModels({ store, engine, batchSizes: [options.batch], keepVersions: 1, logger });
     const source = await localEstimates(models, datasetImages(store), { run, step, split, sampler, calls, seed });
     const features = asksForFrechet(metrics)
       ? await openFeatures(store, engine, source.origin.dataset, source.shape, options)
@@ -77,6 +77,7 @@ export async function evaluateCheckpoint(
     };
   } finally {
     progress.end();
+    await models.close();
     await engine.close();
   }
 }

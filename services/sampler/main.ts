@@ -33,6 +33,9 @@ async function main(): Promise<void> {
   const engine = await openEngine({ kind: engineKind(config.engine), workers: config.workers });
   lifecycle.onStop('engine', () => engine.close());
   logger.info('Engine ready', { ...engine.describe() });
+  const { batchSizes, keepVersions } = config;
+  const models = new CheckpointModels({ store, engine, batchSizes, keepVersions, logger });
+  lifecycle.onStop('models', () => models.close());
 
   const credentials = { token: config.natsToken, user: config.natsUser, pass: config.natsPassword };
   const mesh =
@@ -66,13 +69,7 @@ async function main(): Promise<void> {
     mesh,
     clock,
     logger,
-    models: new CheckpointModels({
-      store,
-      engine,
-      batchSizes: config.batchSizes,
-      keepVersions: config.keepVersions,
-      logger,
-    }),
+    models,
     testImages: datasetImages(store),
     entropy: systemEntropy,
     onCall: ({ severities, tookMs }) => {

@@ -74,6 +74,8 @@ export interface RestorationModel {
   readonly generationStart?: () => GenerationStart;
   /** Draws what the degradation needs for one row; a picture to mix with is read from its data set. */
   drawContext(seed: number, row: number): RowContext | Promise<RowContext>;
+  /** Keeps the model ready to compute until the returned function is called, even when newer versions take its place in memory. */
+  hold(): () => void;
   /** One network call with every row at its own severity. At most as many rows as the largest batch size. */
   step(rows: readonly StepRow[]): Promise<StepOutput[]>;
   /** D for every row; the number of rows is not limited. */

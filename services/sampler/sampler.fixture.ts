@@ -67,6 +67,7 @@ export function fakeModel(version: ModelVersion, options: FakeModelOptions = {})
         };
       });
     },
+    hold: () => () => undefined,
     degrade: async (rows) => rows.map(({ x0, severity }) => degradeOne(x0, severity, steps)),
   };
 }

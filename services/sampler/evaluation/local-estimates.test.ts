@@ -16,6 +16,7 @@ const model: RestorationModel = {
   dataset: 'flats',
   family: 'mask',
   batchSizes: [2],
+  hold: () => () => undefined,
   drawContext: () => ({}),
   step: (rows) =>
     Promise.resolve(

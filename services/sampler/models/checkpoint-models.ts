@@ -1,6 +1,6 @@
-/** Models from checkpoints: averaged weights, verified byte by byte, in the layout that the engine wants. */
+/** Models from checkpoints: averaged weights, verified byte by byte, each version with a network of its own. */
 import { checkAlgorithm, generationStart } from '@thaw/shared/diffusion';
-import { toStored, type Engine } from '@thaw/shared/engine';
+import type { Engine } from '@thaw/shared/engine';
 import { fromOfficial, networkWeightSpecs, sizeOf } from '@thaw/shared/model';
 import { priorKey, PriorSchema, ThawError, type Prior, type RunConfig } from '@thaw/shared/protocol';
 import { RandomStream, type Logger } from '@thaw/shared/runtime';
@@ -9,6 +9,7 @@ import type { ModelSource, ModelVersion, RestorationModel, RowContext, TestImage
 import { versionKey } from '../work/index.js';
 import { datasetImages } from './dataset-images.js';
 import { RunPrograms } from './run-programs.js';
+import type { VersionNetwork } from './version-network.js';
 
 export interface CheckpointModelsOptions {
   readonly store: ObjectStore;
@@ -24,7 +25,7 @@ type Weights = Readonly<Record<string, Float32Array>>;
 export class CheckpointModels implements ModelSource {
   readonly #o: CheckpointModelsOptions;
   readonly #models = new Map<string, Promise<RestorationModel>>();
-  readonly #ready = new Map<string, ModelVersion>();
+  readonly #ready = new Map<string, { readonly version: ModelVersion; readonly network: VersionNetwork }>();
   readonly #programs = new Map<string, Promise<RunPrograms>>();
   /** Pictures that images are mixed with. */
   readonly #pictures: TestImages;
@@ -55,28 +56,25 @@ export class CheckpointModels implements ModelSource {
   }
 
   loaded(): ModelVersion[] {
-    return [...this.#ready.values()];
+    return [...this.#ready.values()].map(({ version }) => version);
+  }
+
+  /** Ends the workers of every version in memory; for the end of the process. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#ready.values()].map(({ network }) => network.close()));
   }
 
   load(version: ModelVersion): Promise<RestorationModel> {
     const key = versionKey(version);
     const known = this.#models.get(key);
     this.#models.delete(key);
-    const model = known ?? this.#load(version);
+    const model = known ?? this.#load(key, version);
     this.#models.set(key, model); // used last
-    if (known === undefined) {
-      model.then(
-        () => {
-          this.#ready.set(key, version);
-          this.#evict();
-        },
-        () => this.#models.get(key) === model && this.#models.delete(key),
-      );
-    }
+    if (known === undefined) model.catch(() => this.#models.get(key) === model && this.#models.delete(key));
     return model;
   }
 
-  async #load(version: ModelVersion): Promise<RestorationModel> {
+  async #load(key: string, version: ModelVersion): Promise<RestorationModel> {
     const { store, logger } = this.#o;
     const { manifest, manifestSha256 } = await readManifest(store, version.run, version.step);
     if (manifestSha256 !== version.manifestSha256)
@@ -91,9 +89,24 @@ export class CheckpointModels implements ModelSource {
         `Step ${version.step} of run ${version.run} was made with another configuration than the stored one.`,
       );
     const programs = await this.#programsOf(run);
-    const weights = this.#weights(version, programs, await loadGroup(store, manifest, 'ema'));
-    await programs.prove(weights, logger);
-    const model: RestorationModel = {
+    const weights = this.#weights(version, run, await loadGroup(store, manifest, 'ema'));
+    const network = programs.network(weights);
+    try {
+      await programs.prove(network, logger);
+      const model = this.#model(version, programs, network);
+      await this.#warm(model, programs);
+      this.#ready.set(key, { version, network });
+      this.#evict();
+      return model;
+    } catch (error) {
+      network.giveUp();
+      throw error;
+    }
+  }
+
+  #model(version: ModelVersion, programs: RunPrograms, network: VersionNetwork): RestorationModel {
+    const { run } = programs;
+    return {
       version,
       shape: programs.shape,
       steps: programs.degradation.steps,
@@ -103,11 +116,10 @@ export class CheckpointModels implements ModelSource {
       generationStart: () => generationStart(run.degradation),
       checkSampler: (sampler) => checkAlgorithm(sampler, programs.degradation, run.trainRoutine),
       drawContext: (seed, row) => this.#context(programs, seed, row),
-      step: (rows) => programs.step(weights, rows),
+      hold: () => network.hold(),
+      step: (rows) => programs.step(network, rows),
       degrade: (rows) => programs.degrade(rows),
     };
-    await this.#warm(model, programs);
-    return model;
   }
 
   async #context(programs: RunPrograms, seed: number, row: number): Promise<RowContext> {
@@ -142,24 +154,17 @@ export class CheckpointModels implements ModelSource {
     return programs;
   }
 
-  #weights(version: ModelVersion, programs: RunPrograms, tensors: Awaited<ReturnType<typeof loadGroup>>): Weights {
-    const { run } = programs;
-    const specs = networkWeightSpecs(run.network, run.data);
+  /** In model layout, on shared memory. */
+  #weights(version: ModelVersion, run: RunConfig, tensors: Awaited<ReturnType<typeof loadGroup>>): Weights {
     const weights: Record<string, Float32Array> = {};
-    for (const stored of programs.storedWeights) {
-      const spec = specs[stored.name];
-      const tensor = tensors[stored.name];
-      if (
-        spec === undefined ||
-        tensor === undefined ||
-        tensor.dtype !== 'F32' ||
-        tensor.data.length !== sizeOf(spec.officialShape)
-      )
+    for (const [name, spec] of Object.entries(networkWeightSpecs(run.network, run.data))) {
+      const tensor = tensors[name];
+      if (tensor === undefined || tensor.dtype !== 'F32' || tensor.data.length !== sizeOf(spec.officialShape))
         throw new ThawError(
           'THAW_CHECKPOINT_INVALID',
-          `The checkpoint ${version.step} of run ${version.run} has no averaged weight ${stored.name} of shape [${spec?.officialShape.join(', ') ?? ''}].`,
+          `The checkpoint ${version.step} of run ${version.run} has no averaged weight ${name} of shape [${spec.officialShape.join(', ')}].`,
         );
-      weights[stored.name] = shared(toStored(stored, fromOfficial(spec, tensor.data)));
+      weights[name] = shared(fromOfficial(spec, tensor.data));
     }
     return weights;
   }
@@ -169,6 +174,7 @@ export class CheckpointModels implements ModelSource {
       if (this.#ready.size <= this.#o.keepVersions) return;
       if (!this.#ready.has(key)) continue; // being loaded
       this.#models.delete(key);
+      this.#ready.get(key)!.network.giveUp();
       this.#ready.delete(key);
     }
   }

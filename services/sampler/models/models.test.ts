@@ -95,7 +95,10 @@ beforeAll(async () => {
   version = await checkpoint(store, 1, configSha256);
   models = new CheckpointModels({ store, engine, batchSizes: [2, 4], keepVersions: 2, logger: silentLogger });
 }, 60_000);
-afterAll(() => engine.close());
+afterAll(async () => {
+  await models.close();
+  await engine.close();
+});
 
 const randomRow = (seed: number, severity: number): StepRow => {
   const stream = new RandomStream(seed, 'sampling');

@@ -1,4 +1,4 @@
-/** The compiled programs of a run. Weights are inputs, so every checkpoint of the run shares them. */
+/** The programs of a run: how a checkpoint's network is made of its weights, how it is called, and which batch sizes are right. */
 import {
   contextInputs,
   contextPosition,
@@ -7,12 +7,13 @@ import {
   tableInputs,
   type Degradation,
 } from '@thaw/shared/diffusion';
-import type { Compiled, Engine, TensorData } from '@thaw/shared/engine';
+import type { Compiled, Engine, ProgramDefinition, TensorData } from '@thaw/shared/engine';
 import { ThawError, type RunConfig } from '@thaw/shared/protocol';
 import { RandomStream, type Logger } from '@thaw/shared/runtime';
 import { paddedSize } from '../batching/index.js';
 import type { DegradeRow, ImageShape, RowContext, StepOutput, StepRow } from '../ports.js';
 import { samplingProgram } from './sampling-program.js';
+import { VersionNetwork } from './version-network.js';
 
 type Weights = Readonly<Record<string, Float32Array>>;
 
@@ -20,40 +21,47 @@ export class RunPrograms {
   readonly run: RunConfig;
   readonly degradation: Degradation;
   readonly shape: ImageShape;
-  readonly #steps: ReadonlyMap<number, Compiled>;
+  readonly #engine: Engine;
+  /** Batch sizes ascending, each with its network call. */
+  readonly #allSizes: readonly number[];
+  readonly #calls: readonly ProgramDefinition[];
   readonly #degrade: Compiled;
   readonly #largest: number;
   #sizes: readonly number[];
   #proven: Promise<void> | undefined;
 
   private constructor(
+    engine: Engine,
     run: RunConfig,
     degradation: Degradation,
-    steps: ReadonlyMap<number, Compiled>,
+    sizes: readonly number[],
     degrade: Compiled,
   ) {
+    this.#engine = engine;
     this.run = run;
     this.degradation = degradation;
     this.shape = { height: run.data.size, width: run.data.size, channels: run.data.channels };
-    this.#steps = steps;
+    this.#allSizes = sizes;
+    this.#calls = sizes.map((size) => samplingProgram(run, size, degradation));
     this.#degrade = degrade;
-    this.#largest = Math.max(...steps.keys());
+    this.#largest = sizes.at(-1)!;
     this.#sizes = [this.#largest];
   }
 
-  /** Compiles the programs of `run` for every batch size. {@link prove} decides which sizes are used. */
+  /** The programs of `run` for every batch size. {@link prove} decides which sizes are used. */
   static async compile(engine: Engine, run: RunConfig, batchSizes: readonly number[]): Promise<RunPrograms> {
     const degradation = degradationOf(run);
-    const steps = new Map<number, Compiled>();
-    for (const size of [...new Set(batchSizes)].sort((a, b) => a - b))
-      steps.set(size, await engine.load(samplingProgram(run, size, degradation)));
-    const degrade = await engine.load(degradationProgram(run, Math.max(...batchSizes), degradation));
-    return new RunPrograms(run, degradation, steps, degrade);
+    const sizes = [...new Set(batchSizes)].sort((a, b) => a - b);
+    const degrade = await engine.load(degradationProgram(run, sizes.at(-1)!, degradation));
+    return new RunPrograms(engine, run, degradation, sizes, degrade);
   }
 
-  /** Weights as the graph wants them; equal for all batch sizes. */
-  get storedWeights(): Compiled['weights'] {
-    return this.#steps.get(this.#largest)!.weights;
+  /**
+   * The network of a version. It has workers of its own, so that no call of another version waits while it is made ready.
+   * @param weights in model layout, on shared memory; they must not change
+   */
+  network(weights: Weights): VersionNetwork {
+    return new VersionNetwork(() => this.#engine.openFixed(this.#calls, weights));
   }
 
   /** Batch sizes in use, ascending. */
@@ -68,8 +76,8 @@ export class RunPrograms {
   }
 
   /** One network call, padded to the smallest batch size that fits. */
-  step(weights: Weights, rows: readonly StepRow[]): Promise<StepOutput[]> {
-    return this.#step(weights, rows, paddedSize(this.#sizes, rows.length));
+  step(network: VersionNetwork, rows: readonly StepRow[]): Promise<StepOutput[]> {
+    return this.#step(network, rows, paddedSize(this.#sizes, rows.length));
   }
 
   /** Start images: D(x0, s), truncated to 8 bits where the degradation asks for it. */
@@ -94,33 +102,25 @@ export class RunPrograms {
 
   /**
    * Finds out by measuring which batch sizes give a row the same bits as the largest, wherever it stands and whoever its neighbours are.
-   * Done once, with the first weights.
+   * Done once, with the first version.
    * @throws ThawError THAW_ENGINE_NOT_DETERMINISTIC when not even the largest does: nothing that it computes could be promised
    */
-  prove(weights: Weights, logger: Logger): Promise<void> {
-    this.#proven ??= this.#prove(weights, logger).catch((error: unknown) => {
+  prove(network: VersionNetwork, logger: Logger): Promise<void> {
+    this.#proven ??= this.#prove(network, logger).catch((error: unknown) => {
       this.#proven = undefined;
       throw error;
     });
     return this.#proven;
   }
 
-  async #prove(weights: Weights, logger: Logger): Promise<void> {
+  async #prove(network: VersionNetwork, logger: Logger): Promise<void> {
     const rows = Array.from({ length: this.#largest }, (_, row) => this.#probeRow(row));
-    const expected = await this.#step(weights, rows, this.#largest);
-    const again = await this.#step(weights, [...rows].reverse(), this.#largest);
+    const expected = await this.#step(network, rows, this.#largest);
+    const again = await this.#step(network, [...rows].reverse(), this.#largest);
     if (!again.reverse().every((output, row) => sameBits(output, expected[row]!)))
       throw new ThawError('THAW_ENGINE_NOT_DETERMINISTIC', 'The bits of a row depend on its place in the batch.');
     const proven: number[] = [];
-    const order = weightOrder(this.#steps.get(this.#largest)!);
-    for (const [size, compiled] of this.#steps) {
-      if (weightOrder(compiled) !== order) {
-        logger.warn('A batch size is not used: it wants weights in another order than the largest', {
-          size,
-          largest: this.#largest,
-        });
-        continue;
-      }
+    for (const size of this.#allSizes) {
       // All rows, in groups that straddle the order of the large batch.
       const groups = Array.from({ length: Math.ceil(rows.length / size) }, (_, group) =>
         rows.map((_, row) => row).filter((row) => row % Math.ceil(rows.length / size) === group),
@@ -128,7 +128,7 @@ export class RunPrograms {
       let same = true;
       for (const group of groups) {
         const outputs = await this.#step(
-          weights,
+          network,
           group.map((row) => rows[row]!),
           size,
         );
@@ -144,10 +144,10 @@ export class RunPrograms {
   }
 
   async dispose(): Promise<void> {
-    await Promise.all([...this.#steps.values(), this.#degrade].map((compiled) => compiled.dispose()));
+    await this.#degrade.dispose();
   }
 
-  async #step(weights: Weights, rows: readonly StepRow[], size: number): Promise<StepOutput[]> {
+  async #step(network: VersionNetwork, rows: readonly StepRow[], size: number): Promise<StepOutput[]> {
     const padded = pad(rows, size);
     const inputs: Record<string, TensorData> = {
       x: packed(padded.map((row) => row.x)),
@@ -156,9 +156,9 @@ export class RunPrograms {
       nextSeverity: Int32Array.from(padded, (row) => row.nextSeverity),
       ...this.#shared(padded),
     };
-    const { restored, degraded, next, renoised } = await this.#steps
-      .get(size)!
-      .run({ weights, weightsVersion: 'never changed in place', inputs });
+    const { restored, degraded, next, renoised } = await network.use((programs) =>
+      programs[this.#allSizes.indexOf(size)]!.run({ weights: {}, inputs }),
+    );
     return rows.map((_, row) => ({
       estimate: rowOf(restored, row, size),
       degraded: rowOf(degraded, row, size),
@@ -185,9 +185,6 @@ export class RunPrograms {
     return { x, severity, nextSeverity: severity - 1, context: this.drawContext(0, row, x.toReversed()) };
   }
 }
-
-const weightOrder = (compiled: Compiled): string =>
-  JSON.stringify(compiled.weights.map(({ name, permutation }) => [name, permutation]));
 
 /** `size` rows; the places that are left over get the last row again. */
 const pad = <Row>(rows: readonly Row[], size: number): Row[] =>

@@ -71,6 +71,7 @@ const animals: ImageSource = {
 let engine: Engine;
 let store: MemoryStore;
 let sampler: Harness;
+let models: CheckpointModels;
 beforeAll(async () => {
   engine = await openEngine({ kind: 'onnx-cpu' });
   store = new MemoryStore();
@@ -110,11 +111,12 @@ beforeAll(async () => {
     );
   }
   await promote(store, 'latest', { run: 'faces', step: 1 }, { actor: 'test', timeMs: 0 });
-  const models = new CheckpointModels({ store, engine, batchSizes: [2], keepVersions: 8, logger: silentLogger });
+  models = new CheckpointModels({ store, engine, batchSizes: [2], keepVersions: 8, logger: silentLogger });
   sampler = await startHarness({ store, models: models as never, testImages: datasetImages(store) });
 }, 60_000);
 afterAll(async () => {
   await sampler.close();
+  await models.close();
   await engine.close();
 });
 

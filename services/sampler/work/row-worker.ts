@@ -47,6 +47,8 @@ interface ActiveRow {
   readonly task: RowTask;
   model?: RestorationModel;
   trajectory?: Trajectory;
+  /** Lets the model go. */
+  release?: () => void;
   readonly pending: Promise<void>[];
 }
 
@@ -88,7 +90,7 @@ export class RowWorker {
 
   /** Forgets a row; a call under way with it goes on without it. Nothing of the task is called any more. */
   cancel(key: string): void {
-    if (!this.#rows.delete(key)) return;
+    if (!this.#drop(key)) return;
     this.#batching = batchingAfter(this.#batching, { type: 'left', key });
   }
 
@@ -101,16 +103,24 @@ export class RowWorker {
     const unfinished = left.flatMap(({ task, trajectory }) =>
       trajectory === undefined || isFinished(trajectory) ? [] : [{ key: task.key, trajectory }],
     );
-    this.#rows.clear();
+    for (const key of [...this.#rows.keys()]) this.#drop(key);
     this.#batching = emptyBatching;
     for (const { task } of left) task.onDropped?.();
     return unfinished;
+  }
+
+  /** Takes a row off the list and lets its model go. */
+  #drop(key: string): boolean {
+    this.#rows.get(key)?.release?.();
+    return this.#rows.delete(key);
   }
 
   async #enter(row: ActiveRow): Promise<void> {
     const { task } = row;
     try {
       const model = await this.#options.models.load(task.version);
+      if (this.#rows.get(task.key) !== row) return;
+      row.release = model.hold();
       const trajectory = await task.prepare(model);
       if (this.#rows.get(task.key) !== row) return;
       row.model = model;
@@ -177,7 +187,7 @@ export class RowWorker {
       await Promise.all(row.pending.slice());
       if (this.#rows.get(row.task.key) !== row) return;
       await row.task.onFinished(row.trajectory!);
-      if (this.#rows.get(row.task.key) === row) this.#rows.delete(row.task.key);
+      if (this.#rows.get(row.task.key) === row) this.#drop(row.task.key);
     } catch (error) {
       this.#fail(row, error);
     }
