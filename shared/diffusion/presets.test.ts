@@ -38,6 +38,18 @@ describe('example run files', () => {
     expect(degradationOf(run).steps).toBe(run.degradation.steps);
   });
 
+  it.each(['blur', 'mask', 'super-resolution'])(
+    'the small run of %s reproduces the data and the degradation of the published one',
+    (task) => {
+      const published = read(`mnist-${task}.yaml`);
+      const small = read(`reproduction/mnist-${task}.yaml`);
+      for (const field of ['data', 'degradation', 'loss', 'trainRoutine'] as const)
+        expect(small[field], field).toEqual(published[field]);
+      expect(small.name).toBe(`reproduction-${task}`);
+      expect(parameterCount(networkWeightSpecs(small.network, small.data))).toBe(1_007_220);
+    },
+  );
+
   it('the published networks have the published numbers of parameters', () => {
     const parameters = (file: string): number => {
       const { network, data } = read(file);
