@@ -34,6 +34,7 @@ export function contestants(kind, torch, compile) {
       own('thaw, copied tiles', 'tiles'),
       ...(torch ? [peer('torch fused', 'fused'), peer('torch foreach', 'foreach')] : []),
     ];
+  if (kind === 'workers') return [own('two workers', 'two'), { ...own('one worker', 'inputs'), ours: false }];
   if (kind === 'forward')
     return [own('thaw, constant weights', 'constant'), own('thaw', 'inputs'), ...(networks ?? [])];
   return [own('thaw', 'inputs'), ...(networks ?? [])];

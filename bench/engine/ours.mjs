@@ -12,6 +12,16 @@ const [variant] = process.argv.slice(2);
 let call;
 let result;
 
+/** Forgets the peak of resident memory, so that what preparation took is not counted as a step's (Linux; elsewhere all is counted). */
+function resetPeakRss() {
+  if (process.platform === 'linux') writeFileSync('/proc/self/clear_refs', '5');
+}
+
+function peakRssMiB() {
+  if (process.platform !== 'linux') return process.resourceUsage().maxRSS / 1024;
+  return Number(/VmHWM:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) / 1024;
+}
+
 const shared = (data) => {
   const copy = new Float32Array(new SharedArrayBuffer(data.byteLength));
   copy.set(data);
@@ -33,56 +43,77 @@ function moveChannels(data, [n, a, b]) {
   return moved;
 }
 
-async function prepareNetwork(work, folder) {
+/** Definition, weights in model layout, and inputs of a work. Nothing else of the tensors is kept: peak memory is measured. */
+function networkWork(work, folder) {
   const { batch, size, channels, kind } = work;
   const network = networkOf(work);
   const specs = unetWeightSpecs(network, channels);
-  const tensors = readTensors(folder, work.tensors);
+  const { x, t, target, ...official } = readTensors(folder, work.tensors);
   const image = { shape: [batch, size, size, channels], dtype: 'float32' };
   const toPixels = (data) => moveChannels(data, [batch, channels, size * size]);
-  const inputs = { x: toPixels(tensors.x), t: tensors.t };
-  const model = Object.fromEntries(Object.keys(specs).map((name) => [name, fromOfficial(specs[name], tensors[name])]));
+  const inputs = { x: toPixels(x), t };
   const definition = {
     name: kind,
-    weights: Object.fromEntries(Object.keys(model).map((n) => [n, { shape: specs[n].modelShape, dtype: 'float32' }])),
+    weights: Object.fromEntries(Object.keys(specs).map((n) => [n, { shape: specs[n].modelShape, dtype: 'float32' }])),
     inputs: { x: image, t: { shape: [batch], dtype: 'float32' } },
     fn: (weights, { x, t }) => ({ y: unet(weights, x, t, network) }),
   };
-  const engine = await openEngine({ kind: 'onnx-cpu', workers: 1 });
-  if (kind === 'train') {
-    const compiled = await engine.load({
-      ...definition,
-      inputs: { ...definition.inputs, target: image },
-      fn: (weights, { x, t, target }) => ({ loss: tf.mean(tf.abs(tf.sub(unet(weights, x, t, network), target))) }),
-      gradientOf: 'loss',
-    });
-    const weights = Object.fromEntries(compiled.weights.map((w) => [w.name, shared(toStored(w, model[w.name]))]));
-    let step = 0;
-    // Weights change in every step of a training, so their copy into the worker is part of the call.
-    call = () =>
-      compiled.run({ weights, weightsVersion: step++, inputs: { ...inputs, target: toPixels(tensors.target) } });
-    result = async (file) => {
-      const outputs = await call();
-      const parts = [outputs.loss];
-      const stored = new Map(compiled.weights.map((w) => [w.name, w]));
-      for (const { name } of work.tensors)
-        if (stored.has(name))
-          parts.push(toOfficial(specs[name], fromStored(stored.get(name), outputs[gradientName(name)])));
-      writeFileSync(file, Buffer.concat(parts.map((p) => Buffer.from(p.buffer, p.byteOffset, p.byteLength))));
-    };
+  const model = Object.fromEntries(Object.keys(specs).map((name) => [name, fromOfficial(specs[name], official[name])]));
+  if (kind === 'forward') return { specs, definition, model, inputs };
+  const training = {
+    ...definition,
+    inputs: { ...definition.inputs, target: image },
+    fn: (weights, { x, t, target }) => ({ loss: tf.mean(tf.abs(tf.sub(unet(weights, x, t, network), target))) }),
+    gradientOf: 'loss',
+  };
+  return { specs, definition: training, model, inputs: { ...inputs, target: toPixels(target) } };
+}
+
+/** Weights as trainers keep them: shared, in stored order. Takes them out of `model`, which frees it. */
+function storedWeights(compiled, model) {
+  return Object.fromEntries(
+    compiled.weights.map((weight) => {
+      const data = model[weight.name];
+      delete model[weight.name];
+      return [weight.name, shared(toStored(weight, data))];
+    }),
+  );
+}
+
+async function load(work, folder) {
+  const { specs, definition, model, inputs } = networkWork(work, folder);
+  const engine = await openEngine({ kind: 'onnx-cpu', workers: variant === 'two' ? 2 : 1 });
+  const compiled = await engine.load(variant === 'constant' ? withConstantWeights(definition, model) : definition);
+  const weights = storedWeights(compiled, model);
+  return { specs, compiled, weights, inputs };
+}
+
+async function prepareNetwork(work, folder) {
+  const { specs, compiled, weights, inputs } = await load(work, folder);
+  const { batch, size, channels, kind, tensors } = work;
+  let step = 0;
+  if (kind === 'workers') {
+    // As many calls as make two workers busy twice; one worker does them one after the other.
+    call = () => Promise.all([0, 1, 2, 3].map(() => compiled.run({ weights, weightsVersion: 0, inputs })));
     return;
   }
-  const constant = variant === 'constant';
-  const compiled = await engine.load(constant ? withConstantWeights(definition, model) : definition);
-  const weights = Object.fromEntries(compiled.weights.map((w) => [w.name, shared(toStored(w, model[w.name]))]));
-  call = () => compiled.run({ weights, weightsVersion: 0, inputs });
+  // Weights change in every step of a training, so their copy into the worker is part of the call.
+  call = () => compiled.run({ weights, weightsVersion: kind === 'train' ? step++ : 0, inputs });
   result = async (file) => {
-    const { y } = await call();
-    writeFileSync(file, new Uint8Array(moveChannels(y, [batch, size * size, channels]).buffer));
+    const outputs = await call();
+    if (kind === 'forward') {
+      writeFileSync(file, new Uint8Array(moveChannels(outputs.y, [batch, size * size, channels]).buffer));
+      return;
+    }
+    const parts = [outputs.loss];
+    const stored = new Map(compiled.weights.map((w) => [w.name, w]));
+    for (const { name } of tensors)
+      if (stored.has(name))
+        parts.push(toOfficial(specs[name], fromStored(stored.get(name), outputs[gradientName(name)])));
+    writeFileSync(file, Buffer.concat(parts.map((p) => Buffer.from(p.buffer, p.byteOffset, p.byteLength))));
   };
 }
 
-/** What a trainer does with the totals of a step: mean gradient, Adam, average, largest totals per block. */
 async function prepareAdam({ parameters }) {
   const { averageUpdateOf, createLayout, simdKernels } = await import(
     new URL('../../services/trainer/dist/index.js', import.meta.url).href
@@ -112,11 +143,14 @@ for await (const line of createInterface({ input: process.stdin })) {
   } else if (request.do === 'result') {
     await result(request.file);
   } else {
+    resetPeakRss();
     const before = process.cpuUsage();
+    const began = performance.now();
     await call();
+    answer.wallMs = performance.now() - began;
     const { user, system } = process.cpuUsage(before);
     answer.cpuMs = (user + system) / 1000;
-    answer.peakRssMiB = process.resourceUsage().maxRSS / 1024;
+    answer.peakRssMiB = peakRssMiB();
   }
   process.stdout.write(`${JSON.stringify(answer)}\n`);
 }

@@ -20,7 +20,11 @@ export function works({ rounds, fewRounds }) {
     named('official 128 px', official128, 'train', 2, 1.6, fewRounds),
     ...[1, 2, 4, 8].map((batch) => named('small 28 px', small, 'forward', batch, 1.5, rounds)),
     ...[1, 2, 4, 8].map((batch) => named('official 64 px', official64, 'forward', batch, 1.4, fewRounds)),
-    ...[1, 4].map((batch) => named('official 128 px', official128, 'forward', batch, 1.3, fewRounds)),
+    {
+      ...named('small 28 px', small, 'workers', 8, 1.8, rounds),
+      work: 'two workers against one, small 28 px, batch 8',
+    },
+    ...[1, 2, 4, 8].map((batch) => named('official 128 px', official128, 'forward', batch, 1.3, fewRounds)),
     { work: 'Adam and average, 56.6 M parameters', kind: 'adam', parameters: 56_600_000, target: 1, rounds: fewRounds },
   ];
 }
