@@ -21,6 +21,14 @@ export const time = (text: string): number => {
   return value;
 };
 
+/** The head of a chain: the hash of a record, with or without its number. */
+export const anchor = (text: string): { seq: number | undefined; sha256: string } => {
+  const match = /^(?:(\d{1,10}):)?([0-9a-f]{64})$/.exec(text);
+  if (match === null)
+    throw new InvalidArgumentError('It must be a SHA-256 of 64 hexadecimal digits, or <seq>:<sha256>.');
+  return { seq: match[1] === undefined ? undefined : Number(match[1]), sha256: match[2]! };
+};
+
 /** A subcommand with the options that all have, and one way to print results and errors. */
 export function command(parent: Command, usage: string, description: string, examples: readonly string[]): Command {
   return parent

@@ -158,6 +158,7 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
     await start('coordinator', 'coordinator', {
       ...http,
       THAW_PORT: String(options.port),
+      ...(process.env.THAW_AUDIT_KEY === undefined ? {} : { THAW_AUDIT_KEY: process.env.THAW_AUDIT_KEY }),
       ...(options.evaluationImages === undefined ? {} : { THAW_EVALUATION_IMAGES: String(options.evaluationImages) }),
       ...(system?.user === undefined
         ? {}

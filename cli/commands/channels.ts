@@ -1,7 +1,8 @@
 /** `thaw checkpoints`, `promote`, `rollback`, `audit`: what is stored and what is served. */
+import { readFileSync } from 'node:fs';
 import type { Status } from '@thaw/coordinator';
 import { channelNames, ThawError } from '@thaw/shared/protocol';
-import { openStore, readLog, servedAt, verifyChain, type ChannelRecord } from '@thaw/shared/storage';
+import { openStore, readLog, recordVerifier, servedAt, verifyChain, type ChannelRecord } from '@thaw/shared/storage';
 import { callJson, type ApiTarget } from '../cluster/api.js';
 import { table } from '../terminal/output.js';
 
@@ -51,10 +52,19 @@ function checkChannel(channel: string): void {
     throw new ThawError('THAW_CHANNEL_UNKNOWN', `There is no channel ${JSON.stringify(channel)}.`);
 }
 
-/** Recomputes the hash chain of a channel. */
-export async function auditVerify(storeUrl: string, channel: string): Promise<Awaited<ReturnType<typeof verifyChain>>> {
+/**
+ * Recomputes the hash chain of a channel.
+ * @param keyFiles public keys in PEM; with any, every record must be signed with one of them
+ */
+export async function auditVerify(
+  storeUrl: string,
+  channel: string,
+  anchor: { readonly seq: number | undefined; readonly sha256: string } | undefined,
+  keyFiles: readonly string[],
+): Promise<Awaited<ReturnType<typeof verifyChain>>> {
   checkChannel(channel);
-  return verifyChain(await openStore(storeUrl), channel);
+  const verifiers = keyFiles.map((file) => recordVerifier(readFileSync(file, 'utf8')));
+  return verifyChain(await openStore(storeUrl), channel, { verifiers, ...(anchor !== undefined && { anchor }) });
 }
 
 /** What a channel served at a time; undefined before its first promotion. */

@@ -1,5 +1,6 @@
 /** The `thaw` command given wrong input: a coded sentence with its cure, the documented exit code, nothing half done. */
 import { spawn } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -7,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorRegistry } from '@thaw/shared/protocol';
+import { appendRecord, openStore, recordKey, recordSigner } from '@thaw/shared/storage';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { writeClusterFile } from '../../cli/cluster/cluster-file.js';
 
@@ -56,6 +58,7 @@ const wrongUsage: [string[], string][] = [
   [['up', '--engine', 'abacus'], 'Allowed choices are auto, onnx-cpu'],
   [['promote'], "issing required argument 'step'"],
   [['audit', 'at', 'latest', 'yesterday'], 'a time like'],
+  [['audit', 'verify', 'latest', '--anchor', 'abc'], 'a SHA-256 of 64'],
 ];
 test.concurrent.each(wrongUsage)(
   'wrong usage %j says what is right, with the help, and ends with 2',
@@ -94,6 +97,41 @@ test('channels and stores that do not exist', async () => {
   const store = `file://${work}/store`;
   await expectRefusal(['audit', 'verify', 'production', '--store', store], 3, 'THAW_CHANNEL_UNKNOWN');
   await expectRefusal(['audit', 'log', 'latest', '--store', 'http://x'], 3, 'THAW_STORE_URL_INVALID');
+});
+
+test('the chain of a channel is verified against an anchor and a key from outside the store', async () => {
+  const url = `file://${work}/audited`;
+  const store = await openStore(url);
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  writeFileSync(join(work, 'public.pem'), publicKey.export({ type: 'spki', format: 'pem' }));
+  const head = { run: 'small', manifestSha256: 'a'.repeat(64) };
+  for (const step of [1, 2])
+    await appendRecord(
+      store,
+      'stable',
+      { action: 'promote', ...head, step, actor: 'tester', timeMs: step },
+      { signer: recordSigner(pem) },
+    );
+  const verify = async (...args: string[]): Promise<[number | null, Record<string, unknown>]> => {
+    const ended = await run(['audit', 'verify', 'stable', '--store', url, '--json', ...args]);
+    return [ended.code, JSON.parse(ended.stdout) as Record<string, unknown>];
+  };
+  const [, { head: newest }] = (await verify()) as [number, { head: { sha256: string } }];
+  expect(await verify('--anchor', `2:${newest.sha256}`, '--key', 'public.pem')).toMatchObject([
+    0,
+    { ok: true, signed: 2 },
+  ]);
+  await store.delete(recordKey('stable', 2));
+  expect(await verify('--key', 'public.pem')).toMatchObject([0, { ok: true, records: 1 }]);
+  expect(await verify('--anchor', newest.sha256)).toMatchObject([1, { ok: false }]);
+  await appendRecord(store, 'stable', { action: 'promote', ...head, step: 3, actor: 'forger', timeMs: 3 });
+  expect(await verify()).toMatchObject([0, { signed: 1 }]);
+  const problem = { seq: 2, problem: 'the record is not signed' };
+  expect(await verify('--key', 'public.pem')).toMatchObject([1, { problems: [problem] }]);
+  const args = ['audit', 'verify', 'stable', '--store', url, '--key'];
+  await expectRefusal([...args, 'none.pem'], 3, 'THAW_FILE_UNUSABLE');
+  await expectRefusal([...args, 'file'], 3, 'THAW_AUDIT_KEY_INVALID');
 });
 
 test('a cluster that does not answer, and one that answers nonsense', async () => {

@@ -254,10 +254,18 @@ describe('verification of a chain', () => {
     await store.delete(recordKey('stable', 5));
     expect((await verifyChain(store, 'stable')).ok).toBe(true);
     expect((await verifyChain(store, 'stable', { anchor })).ok).toBe(false);
+    expect((await verifyChain(store, 'stable', { anchor: { sha256: anchor.sha256 } })).problems).toMatchObject([
+      { seq: 4 },
+    ]);
     const anew = new MemoryStore();
     for (let step = 1; step <= 6; step += 1) await appendRecord(anew, 'stable', { ...draft(step), actor: 'forger' });
     expect((await verifyChain(anew, 'stable')).ok).toBe(true);
     expect((await verifyChain(anew, 'stable', { anchor })).problems).toMatchObject([{ seq: 5 }]);
+    expect((await verifyChain(anew, 'stable', { anchor: { sha256: anchor.sha256 } })).ok).toBe(false);
+    const grown = await chain();
+    await appendRecord(grown, 'stable', draft(9));
+    for (const kept of [anchor, { sha256: anchor.sha256 }])
+      expect((await verifyChain(grown, 'stable', { anchor: kept })).ok).toBe(true);
   });
 
   test('signatures show who wrote, and that nothing was changed', async () => {
@@ -266,6 +274,7 @@ describe('verification of a chain', () => {
     const store = await chain(3, ours.signer);
     expect(await verifyChain(store, 'stable', { verifiers: [theirs.verifier, ours.verifier] })).toMatchObject({
       ok: true,
+      signed: 3,
     });
     expect((await verifyChain(store, 'stable', { verifiers: [theirs.verifier] })).problems).toHaveLength(3);
     await change(store, 3, { actor: 'nobody' });

@@ -10,8 +10,11 @@ import type { RecordVerifier } from './signing.js';
 export interface VerifyOptions {
   /** Keys whose signatures count. If any is given, every record must carry a signature of one of them. */
   readonly verifiers?: readonly RecordVerifier[];
-  /** A head that was noted elsewhere (a service log): the log must still contain it. Without one, a cut-off end cannot be seen. */
-  readonly anchor?: { readonly seq: number; readonly sha256: string };
+  /**
+   * A head that was noted elsewhere (a service log): the log must still contain it, at its place if that was noted as well. Without one, a
+   * cut-off end cannot be seen.
+   */
+  readonly anchor?: { readonly seq?: number | undefined; readonly sha256: string };
 }
 
 export interface ChainProblem {
@@ -23,6 +26,8 @@ export interface ChainReport {
   readonly channel: string;
   readonly ok: boolean;
   readonly records: number;
+  /** Records that carry a signature, whether it was checked or not. */
+  readonly signed: number;
   /** To be noted as an anchor. */
   readonly head: { readonly seq: number; readonly sha256: string } | undefined;
   readonly problems: readonly ChainProblem[];
@@ -44,6 +49,7 @@ export async function verifyChain(
   const last = Math.max(0, ...present);
   let previous: StoredRecord | undefined;
   let head: ChainReport['head'];
+  let [signed, anchored] = [0, false];
   for (let seq = 1; seq <= last; seq += 1) {
     const note = (problem: string): number => problems.push({ seq, problem });
     const stored = present.has(seq)
@@ -54,6 +60,8 @@ export async function verifyChain(
       const unsigned = signatureProblem(stored, options.verifiers ?? []);
       if (unsigned !== undefined) note(unsigned);
       head = { seq, sha256: stored.sha256 };
+      if (stored.record.signature !== undefined) signed += 1;
+      anchored ||= options.anchor?.sha256 === stored.sha256;
       if (options.anchor?.seq === seq && options.anchor.sha256 !== stored.sha256)
         note(
           `the record is not the one that the anchor names: its hash is ${stored.sha256}, the anchor's ${options.anchor.sha256}`,
@@ -61,9 +69,11 @@ export async function verifyChain(
     }
     previous = stored;
   }
-  if (options.anchor !== undefined && options.anchor.seq > last)
+  if (options.anchor?.seq !== undefined && options.anchor.seq > last)
     problems.push({ seq: options.anchor.seq, problem: 'the log ends before the record that the anchor names' });
-  return { channel, ok: problems.length === 0, records: present.size, head, problems };
+  else if (options.anchor !== undefined && options.anchor.seq === undefined && !anchored)
+    problems.push({ seq: last, problem: `no record has the hash that the anchor names, ${options.anchor.sha256}` });
+  return { channel, ok: problems.length === 0, records: present.size, signed, head, problems };
 }
 
 async function readStored(
