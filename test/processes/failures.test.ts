@@ -65,7 +65,11 @@ test('a standby takes over from a killed leader, and trainers go on meanwhile, t
   // Whoever asks the standby hears of the leader, and so may a service that does not know which is which.
   await until('the standby tells of the leader and of both members', async () => {
     const told = await made.status(standby);
-    return told !== undefined && told.leader === leader.ready.id && told.trainers.filter(({ lanes }) => lanes.length > 0).length === 2;
+    return (
+      told !== undefined &&
+      told.leader === leader.ready.id &&
+      told.trainers.filter(({ lanes }) => lanes.length > 0).length === 2
+    );
   });
   expect((await fetch(new URL('/readyz', String(standby.ready.listening)))).status).toBe(200);
   await until('a checkpoint of the first leader', () => made.hasCheckpoint(10));
