@@ -25,6 +25,17 @@ export const CoordinatorConfigSchema = z.strictObject({
   keepCheckpointEverySteps: z.int().min(0).default(10_000),
   /** Nothing written more recently is removed; longer than the writing of a checkpoint, and than clocks differ. */
   retentionGraceMs: z.int().min(60_000).default(3_600_000),
+  /** Finished jobs of the run's samplers are removed so long after the last of them was written: an hour or more; 0 keeps all. */
+  keepJobsMs: z
+    .union([z.literal(0), z.int().min(3_600_000)])
+    .default(7 * 24 * 3_600_000),
+  /** A trainer is a straggler when its lanes take so many times as long as the median of the others, for so many steps in a row. */
+  stragglerFactor: z.number().min(1.1).max(1000).default(3),
+  stragglerSteps: z.int().min(1).default(10),
+  /** What happens to it: its name in the log, or its lanes to the others as well. */
+  stragglerPolicy: z.enum(['name', 'evict']).default('name'),
+  /** Lanes move between trainers when that makes a step shorter by this factor. */
+  rebalanceGain: z.number().min(1.05).max(1000).default(1.2),
   host: z.string().default('127.0.0.1'),
   port: z.int().min(0).max(65_535).default(0),
   metricsPort: z.int().min(0).max(65_535).default(0),

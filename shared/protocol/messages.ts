@@ -74,7 +74,7 @@ export const HeartbeatSchema = z.strictObject({
   caughtUp: z.boolean(),
   /** SIGTERM was received: take it out of the plan. */
   leaving: z.boolean(),
-  /** Smoothed time of one lane, ms; null before the first. */
+  /** Smoothed time of one lane, ms: that of all own lanes of a step divided by their number; null before the first. */
   laneMs: z.number().min(0).nullable(),
   /** What leases it holds; null for none. */
   leases: z.strictObject({ generation: GenerationSchema, throughStep: StepSchema }).nullable(),

@@ -21,6 +21,7 @@ export type MakeTrainer = (options: TrainerOptions) => Trainer;
 
 /** Which faults a schedule has. */
 export interface Faults {
+  readonly firstTrainers: number;
   readonly kills: number;
   readonly coordinatorKills: number;
   readonly joins: number;
@@ -33,6 +34,8 @@ export interface Faults {
   readonly duplicateRate: number;
   readonly hostile: boolean;
   readonly slowDisk: boolean;
+  /** The lanes of the first trainer take so many times as long. */
+  readonly firstSlowness: number;
 }
 
 export interface Outcome {
@@ -45,7 +48,7 @@ export interface Outcome {
   /** What happened, so that a test can say that the schedules reach it. */
   readonly seen: Readonly<Record<Sight, number>>;
 }
-export type Sight = 'raise' | 'skip' | 'snapshot' | 'checkpointLoaded' | 'lateResult' | 'takeover';
+export type Sight = 'raise' | 'skip' | 'snapshot' | 'checkpointLoaded' | 'lateResult' | 'takeover' | 'balanced';
 
 const noisyMs = 2500;
 const limitMs = 120_000;
@@ -58,6 +61,7 @@ export class Cluster {
   readonly makeTrainer: MakeTrainer;
   hostile = false;
   slowDisk = false;
+  firstSlowness = 1;
   trainers: TrainerProcess[] = [];
   coordinators: CoordinatorProcess[] = [];
   readonly seen: Record<Sight, number> = {
@@ -67,6 +71,7 @@ export class Cluster {
     checkpointLoaded: 0,
     lateResult: 0,
     takeover: 0,
+    balanced: 0,
   };
   private readonly codec: boolean;
   private incarnations = 0;
@@ -218,6 +223,7 @@ export function drawFaults(cluster: Cluster): Faults {
   const some = (most: number, probability: number): number =>
     random.chance(probability) ? random.between(1, most) : 0;
   return {
+    firstTrainers: random.between(1, 4),
     kills: some(4, 0.7),
     coordinatorKills: some(3, 0.4),
     joins: some(3, 0.6),
@@ -230,6 +236,7 @@ export function drawFaults(cluster: Cluster): Faults {
     duplicateRate: random.pick([0, 0.02, 0.2]),
     hostile: random.chance(0.2),
     slowDisk: random.chance(0.2),
+    firstSlowness: random.chance(0.05) ? 10 : 1,
   };
 }
 
@@ -269,8 +276,9 @@ function play(cluster: Cluster, faults: Faults): void {
   world.duplicateRate = faults.duplicateRate;
   cluster.hostile = faults.hostile;
   cluster.slowDisk = faults.slowDisk;
+  cluster.firstSlowness = faults.firstSlowness;
   for (let i = random.between(1, 2); i > 0; i--) cluster.startCoordinator();
-  for (let i = random.between(1, 4); i > 0; i--) cluster.startTrainer();
+  for (let i = faults.firstTrainers; i > 0; i--) cluster.startTrainer();
 
   const plan = (count: number, fault: () => void): void => {
     for (let i = 0; i < count; i++) world.after(random.between(50, noisyMs), fault);

@@ -76,6 +76,7 @@ export class TrainerProcess extends Process {
   appliedLanes = 0;
   private readonly arrays: TrainingArrays;
   private readonly slowness: number;
+  private busyUntilMs = 0;
   private leases: LeaseMessage[] = [];
   private waitingLanes: { readonly step: number; readonly lane: number }[] = [];
   private readonly running = new Map<string, RunningLane>();
@@ -90,7 +91,8 @@ export class TrainerProcess extends Process {
     const sliceValues = cluster.world.random.chance(0.2) ? cluster.world.random.between(2, 60) : 1000;
     this.options = { ...trainerOptions(cluster.scenario, id, this.arrays), sliceValues };
     this.machine = cluster.makeTrainer(this.options);
-    this.slowness = cluster.world.random.between(1, 3);
+    const slow = cluster.trainers.length === 0 ? cluster.firstSlowness : 1;
+    this.slowness = slow * cluster.world.random.between(1, 3);
     this.later(0, () => this.handle({ kind: 'start' }));
     this.every(timings.heartbeatMs / 4, () => this.handle({ kind: 'tick' }));
   }
@@ -227,7 +229,9 @@ export class TrainerProcess extends Process {
       const loss = lossOf(weights, step, lane);
       const computeMs = this.slowness * world.random.between(4, 40);
       const fails = world.noisy && world.random.chance(0.01);
-      this.later(computeMs, () => {
+      // One lane after the other, on one worker.
+      this.busyUntilMs = Math.max(this.busyUntilMs, world.nowMs) + computeMs;
+      this.later(this.busyUntilMs - world.nowMs, () => {
         if (this.running.get(key) === running) this.running.delete(key);
         if (running.cancelled && world.random.chance(0.7)) return;
         if (fails) return this.handle({ kind: 'laneFailed', step, lane, message: 'the worker died' });
@@ -386,6 +390,9 @@ export class CoordinatorProcess extends Process {
       }
       case 'lead':
         if (effect.epoch > 1) cluster.seen.takeover++;
+        return;
+      case 'planChanged':
+        if (effect.reason.startsWith('lanes by speed')) cluster.seen.balanced++;
         return;
       case 'stepKnown':
         if (effect.result.step <= this.lastTold)

@@ -3,6 +3,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { runSchedule, type Sight } from './cluster.js';
+import { scenarios } from './toy-model.js';
 
 const quota = Number(process.env['THAW_SIM_SCHEDULES'] ?? 3000);
 const replay = process.env['THAW_SIM_SEED'];
@@ -32,5 +33,17 @@ describe('the cluster under seeded faults', () => {
     const sights: readonly Sight[] = ['raise', 'skip', 'snapshot', 'checkpointLoaded', 'lateResult', 'takeover'];
     for (const sight of sights)
       expect(seen.get(sight) ?? 0, `schedules with a ${sight}`).toBeGreaterThan(seeds.length / 50);
+  });
+
+  it('moves lanes away from a slow trainer, a few times at most, and comes to the same end', () => {
+    const quiet = { coordinatorKills: 0, kills: 0, joins: 0, leaves: 0, stops: 0, coordinatorStops: 0 };
+    const faults = { ...quiet, falseNotices: 0, brokerLosses: 0, lossRate: 0, firstTrainers: 3, firstSlowness: 10 };
+    const scenario = { ...scenarios[4]!, name: 'six lanes, many steps', steps: 40, checkpointEverySteps: 20 };
+    for (let seed = 1; seed <= 6; seed++) {
+      const { violation, seen } = runSchedule(seed, { scenario, faults });
+      expect(violation, `seed ${seed}`).toBeUndefined();
+      expect(seen.balanced, `seed ${seed}`).toBeGreaterThan(0);
+      expect(seen.balanced, `seed ${seed}`).toBeLessThan(4);
+    }
   });
 });

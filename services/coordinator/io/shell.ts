@@ -179,6 +179,7 @@ export class CoordinatorShell {
           id: effect.id,
           laneMs: effect.laneMs,
           medianMs: effect.medianMs,
+          evicted: effect.evicted,
         });
       case 'trainerRefused':
         return logger.error('A trainer was refused', { id: effect.id, problem: effect.message });

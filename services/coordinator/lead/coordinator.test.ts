@@ -284,10 +284,47 @@ describe('membership', () => {
     expect(accepted(send(leader, beat('t-4'))).leases).toBeNull();
   });
 
-  it('names a straggler once', () => {
-    const others = [beat('t-1', { laneMs: 10 }), beat('t-2', { laneMs: 12 })];
-    const effects = pass(30, ...others, beat('t-3', { laneMs: 50 }));
-    expect(of(effects, 'straggler')).toEqual([{ kind: 'straggler', id: 't-3', laneMs: 50, medianMs: 10 }]);
+  /** Steps, each with a heartbeat of three members of which the third is slow. */
+  const slowSteps = (count: number, slowMs = 50): CoordinatorEffect[] =>
+    Array.from({ length: count }, (_, step) =>
+      pass(
+        1,
+        beat('t-1', { step, laneMs: 10 }),
+        beat('t-2', { step, laneMs: 12 }),
+        beat('t-3', { step, laneMs: slowMs }),
+      ),
+    ).flat();
+
+  it('names a straggler once, after so many steps in a row', () => {
+    const named = { kind: 'straggler', id: 't-3', laneMs: 50, medianMs: 10, evicted: false };
+    expect(of(slowSteps(10), 'straggler')).toEqual([]);
+    expect(of(slowSteps(30), 'straggler')).toEqual([named]);
+    expect(of(pass(30, beat('t-3', { step: 50, laneMs: 50 })), 'straggler'), 'no more steps').toEqual([]);
+    slowSteps(1, 12);
+    expect(of(slowSteps(30), 'straggler'), 'a new spell').toEqual([named]);
+  });
+
+  it('evicts a straggler where that is the policy; it stays as a spare and comes in again when nobody else is left', () => {
+    leader = new Coordinator(optionsOf({ evictStragglers: true }));
+    stored = undefined;
+    send(leader, { kind: 'start' });
+    const effects = slowSteps(14);
+    expect(of(effects, 'straggler')).toMatchObject([{ id: 't-3', evicted: true }]);
+    slowSteps(20);
+    expect(stored!.plan.members.map(({ id }) => id)).toEqual(['t-1', 't-2']);
+    expect(accepted(send(leader, beat('t-3', { step: 30 }))).standing).toBe('follower');
+    for (const id of ['t-1', 't-2']) send(leader, { kind: 'disconnected', id });
+    send(leader, beat('t-3', { step: 30 }));
+    expect(stored!.plan.members.map(({ id }) => id)).toEqual(['t-3']);
+  });
+
+  it('moves lanes from a slow member to a fast one, once, and says so', () => {
+    const beats = (step: number) => [beat('t-1', { step, laneMs: 10 }), beat('t-2', { step, laneMs: 30 })];
+    const effects = Array.from({ length: 40 }, (_, step) => pass(1, ...beats(step))).flat();
+    expect(stored!.plan.members.map(({ lanes }) => lanes.length)).toEqual([3, 1]);
+    const changes = of(effects, 'planChanged').filter(({ reason }) => reason.startsWith('lanes by speed'));
+    expect(changes.map(({ reason }) => reason)).toEqual(['lanes by speed: t-1 has 3, t-2 has 1']);
+    expect(of(effects, 'handLeases').at(-1)!.handOut.generation).toBe(stored!.plan.generation);
   });
 });
 

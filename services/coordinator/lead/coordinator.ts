@@ -5,6 +5,7 @@
 import { assignLanes, lanesOf, type Heartbeat, type LeaseHandOut, type Plan } from '@thaw/shared/protocol';
 import { CheckpointLead, type CheckpointEffect } from './checkpoint-lead.js';
 import type { CoordinatorEffect, CoordinatorEvent, CoordinatorOptions, TrainerView } from './events.js';
+import { LaneBalance } from './lane-balance.js';
 import { Membership } from './membership.js';
 import { meanLoss, StepLog } from './step-log.js';
 import { Stragglers } from './stragglers.js';
@@ -15,6 +16,7 @@ export class Coordinator {
   private readonly checkpoints: CheckpointLead;
   private readonly stepLog: StepLog;
   private readonly stragglers: Stragglers;
+  private readonly balance: LaneBalance;
   private effects: CoordinatorEffect[] = [];
   private nowMs = 0;
 
@@ -40,7 +42,10 @@ export class Coordinator {
     this.membership = new Membership(options.timings);
     this.checkpoints = new CheckpointLead(options);
     this.stepLog = new StepLog(8 * options.timings.heartbeatMs, options.committedStep ?? 0);
-    this.stragglers = new Stragglers(options.stragglerFactor ?? 3, options.stragglerHeartbeats ?? 10);
+    this.stragglers = new Stragglers(options.stragglerFactor ?? 3, options.stragglerSteps ?? 10);
+    // As long as it takes to find out that somebody died: both interrupt a step.
+    const settleMs = 4 * options.timings.detectionMs;
+    this.balance = new LaneBalance({ gain: options.rebalanceGain ?? 1.2, settleMs });
   }
 
   get leading(): boolean {
@@ -204,6 +209,7 @@ export class Coordinator {
     this.fingerprint = pending.plan.fingerprint;
     this.renewedMs = pending.startedMs;
     this.membership.begin(this.nowMs);
+    this.balance.begin();
     this.checkpoints.begin();
     this.effects.push({ kind: 'lead', epoch: this.epoch, plan: this.plan });
     this.announce();
@@ -231,6 +237,7 @@ export class Coordinator {
     this.etag = etag;
     this.renewedMs = Math.max(this.renewedMs, renewedMs);
     if (before === undefined || plan.generation <= before.generation) return;
+    this.balance.begin();
     this.announce();
     for (const { id } of plan.members) {
       const handOut = this.leasesOf(id, this.membership.get(id)?.step ?? 0);
@@ -260,9 +267,13 @@ export class Coordinator {
     const leader = { ...plan.leader, renewal: plan.leader.renewal + 1 };
     if (this.releasing) return this.swap({ ...plan, leader: { ...leader, released: true } });
     const ids = this.membership.desired(plan, this.nowMs);
-    const members = assignLanes(plan.laneCount, plan.members, ids);
-    const changed =
-      members.length > 0 && members.map(({ id }) => id).join() !== plan.members.map(({ id }) => id).join();
+    let members = assignLanes(plan.laneCount, plan.members, ids);
+    let changed = members.length > 0 && members.map(({ id }) => id).join() !== plan.members.map(({ id }) => id).join();
+    if (!changed) {
+      const balanced = this.balance.propose(plan.members, (id) => this.membership.get(id)?.laneMs, this.nowMs);
+      changed = balanced !== undefined;
+      members = balanced ?? members;
+    }
     if (changed || this.fingerprint !== plan.fingerprint)
       this.swap({
         ...plan,
@@ -377,8 +388,13 @@ export class Coordinator {
       const laneMs = id === message.id ? null : this.membership.get(id)?.laneMs;
       if (laneMs !== null && laneMs !== undefined) others.push(laneMs);
     }
-    const straggler = this.stragglers.observe(message.id, message.laneMs, others);
-    if (straggler !== undefined) this.effects.push({ kind: 'straggler', ...straggler });
+    // A lane time of a trainer that is no member is an old one.
+    if (others.length === plan.members.length) return this.stragglers.forget(message.id);
+    const straggler = this.stragglers.observe(message.id, message.step, message.laneMs, others);
+    if (straggler === undefined) return;
+    const evicted = this.options.evictStragglers === true;
+    if (evicted) this.membership.evict(message.id);
+    this.effects.push({ kind: 'straggler', ...straggler, evicted });
   }
 
   private tell(results: Parameters<StepLog['add']>[0]): void {
@@ -406,5 +422,8 @@ function difference(before: Plan, after: Plan): string {
   const now = new Set(after.members.map(({ id }) => id));
   const came = [...now].filter((id) => !old.has(id));
   const went = [...old].filter((id) => !now.has(id));
-  return [...came.map((id) => `${id} joins`), ...went.map((id) => `${id} is gone`)].join(', ');
+  const moved = after.members.filter(({ id, lanes }) => old.has(id) && lanes.join() !== lanesOf(before, id).join());
+  const changes = [...came.map((id) => `${id} joins`), ...went.map((id) => `${id} is gone`)];
+  if (changes.length > 0) return changes.join(', ');
+  return `lanes by speed: ${moved.map(({ id, lanes }) => `${id} has ${lanes.length}`).join(', ')}`;
 }

@@ -38,10 +38,14 @@ export interface CoordinatorOptions {
   ) => { readonly throughStep: number; readonly leases: readonly LeaseMessage[] };
   /** End (not included) of the leases that {@link leasesFor} would give from a step: the end of the following epoch. Pure and cheap. */
   readonly leaseHorizon: (step: number) => number;
-  /** Named a straggler: slower than the median by this factor ... */
+  /** Named a straggler: slower than the median of the others by this factor ... */
   readonly stragglerFactor?: number;
-  /** ... in so many heartbeats in a row. */
-  readonly stragglerHeartbeats?: number;
+  /** ... for so many steps in a row. */
+  readonly stragglerSteps?: number;
+  /** A straggler loses its membership as well, as long as anybody else is there; it stays as a spare. */
+  readonly evictStragglers?: boolean;
+  /** Lanes move when a step becomes shorter by this factor. */
+  readonly rebalanceGain?: number;
   /** Planned hand-over to another fingerprint: allowed once no member of the old one is alive. */
   readonly adoptFingerprint?: boolean;
 }
@@ -92,7 +96,13 @@ export type CoordinatorEffect =
   | { readonly kind: 'stepKnown'; readonly result: StepResult; readonly loss: number }
   | { readonly kind: 'checkpointCommitted'; readonly step: number }
   | { readonly kind: 'checkpointAbandoned'; readonly step: number; readonly reason: string }
-  | { readonly kind: 'straggler'; readonly id: string; readonly laneMs: number; readonly medianMs: number }
+  | {
+      readonly kind: 'straggler';
+      readonly id: string;
+      readonly laneMs: number;
+      readonly medianMs: number;
+      readonly evicted: boolean;
+    }
   | { readonly kind: 'trainerRefused'; readonly id: string; readonly message: string }
   | { readonly kind: 'alarm'; readonly code: ErrorCode; readonly message: string }
   /** The last step is applied by a trainer and its checkpoint is committed. Once. */

@@ -11,6 +11,7 @@ interface TrainerInfo {
 export class Membership {
   private readonly timings: Timings;
   private readonly trainers = new Map<string, TrainerInfo>();
+  private readonly evicted = new Set<string>();
   private sinceMs = 0;
 
   constructor(timings: Timings) {
@@ -20,6 +21,7 @@ export class Membership {
   /** A new leader has heard nobody yet, and judges nobody dead before one detection interval of its own. */
   begin(nowMs: number): void {
     this.trainers.clear();
+    this.evicted.clear();
     this.sinceMs = nowMs;
   }
 
@@ -52,6 +54,11 @@ export class Membership {
       if (nowMs - info.lastSeenMs > 20 * this.timings.detectionMs) this.trainers.delete(id);
   }
 
+  /** From now on a member only while nobody else can be one. Holds for this incarnation of the trainer, under this leader. */
+  evict(id: string): void {
+    this.evicted.add(id);
+  }
+
   /** Highest boundary anybody reported. */
   get maxStep(): number {
     let step = 0;
@@ -62,7 +69,7 @@ export class Membership {
   /**
    * Ids that should be in the plan now.
    *
-   * Members stay while they are alive and do not leave; followers come in when they have caught up. With no member left: followers that have
+   * Members stay while they are alive, do not leave and are not evicted; followers come in when they have caught up. With no member left: followers that have
    * caught up; else one that leaves but holds state (`last`), so that its state is not lost; else whoever is there, with or without state.
    * Nobody there: the plan stays as it is, for a plan is never empty.
    */
@@ -71,7 +78,8 @@ export class Membership {
     const followers = this.present(nowMs).filter(({ id, leaving }) => !leaving && !staying.includes(id));
     const caughtUp = followers.filter(({ step, caughtUp: ready }) => step !== null && ready);
     const chosen = [...staying, ...ids(caughtUp)];
-    if (chosen.length > 0) return chosen;
+    const kept = chosen.filter((id) => !this.evicted.has(id));
+    if (chosen.length > 0) return kept.length > 0 ? kept : chosen;
     const leaving = this.present(nowMs).filter(({ step, leaving: goes }) => goes && step !== null);
     leaving.sort((a, b) => b.step! - a.step! || (a.id < b.id ? -1 : 1));
     const last = leaving.find(({ id }) => plan.members.some((member) => member.id === id));

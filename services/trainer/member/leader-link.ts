@@ -37,8 +37,9 @@ export class LeaderLink {
   get due(): boolean {
     return this.heartbeatDue;
   }
-  laneComputed(computeMs: number): void {
-    this.laneMs = this.laneMs === null ? computeMs : 0.8 * this.laneMs + 0.2 * computeMs;
+  /** @param laneMs time of a lane in one step */
+  lanesComputed(laneMs: number): void {
+    this.laneMs = this.laneMs === null ? laneMs : 0.8 * this.laneMs + 0.2 * laneMs;
   }
   tick(nowMs: number): void {
     if (nowMs - this.heartbeatMs < this.options.timings.heartbeatMs) return;

@@ -36,6 +36,8 @@ export class Trainer {
   private taking: 'checkpoint' | 'snapshot' = 'checkpoint';
   private copying: StateCopy | undefined;
   private continueAwaited = false;
+  /** When the lanes of the coming step could begin; undefined: not all of them could at once, or they are done. */
+  private lanesSinceMs: number | undefined;
   private leavingMs: number | undefined;
   private resting = false;
   private endAnnounced = false;
@@ -104,7 +106,7 @@ export class Trainer {
         return;
       case 'laneDone':
         if (this.work.laneDone(event.step, event.lane, event.loss, event.gradient)) {
-          this.leader.laneComputed(event.computeMs);
+          this.measureLanes();
           this.progress();
         }
         return;
@@ -147,6 +149,13 @@ export class Trainer {
         this.leavingMs ??= this.nowMs;
         return this.leader.hasNews();
     }
+  }
+
+  /** What a lane costs here: the time of all own lanes of a step, waiting and parallel work included, divided by their number. */
+  private measureLanes(): void {
+    if (this.lanesSinceMs === undefined || !this.work.lanesDone) return;
+    this.leader.lanesComputed((this.nowMs - this.lanesSinceMs) / this.work.lanes.length);
+    this.lanesSinceMs = undefined;
   }
 
   // ---- the step ---------------------------------------------------------------------------------------------------------
@@ -227,6 +236,7 @@ export class Trainer {
       this.leader.hasNews();
     }
     this.work.beginStep();
+    this.lanesSinceMs = this.nowMs;
     this.snapshots.reached(step);
     this.frames.sees(step);
     this.checkpoints.atBoundary(head, this.nowMs);
@@ -263,6 +273,7 @@ export class Trainer {
     const { run, laneCount } = this.options;
     if (plan.run !== run || plan.laneCount !== laneCount || plan.generation <= this.work.generation) return;
     this.work.adopt(plan);
+    this.lanesSinceMs = undefined;
     this.progress();
     this.leader.planAdopted();
     this.leader.hasNews();
