@@ -66,12 +66,31 @@ export function addEngineCommands(program: Command): void {
     command(program, 'doctor', 'What this machine has, what is missing, and why.', [
       'thaw doctor',
       'thaw doctor --json',
+      'thaw doctor --model examples/celeba-blur.yaml',
     ]),
-  ).action((options) =>
-    attempt(options, async () => {
-      const { diagnose, diagnosisText } = await import('../commands/doctor.js');
-      const diagnosis = await diagnose(options.dir);
-      printResult(diagnosis, options.json, () => diagnosisText(diagnosis));
-    }),
-  );
+  )
+    .option('--model <run-file>', 'what the run’s training step takes here, and the largest micro-batch that fits')
+    .option('--memory <mebibytes>', 'memory that a trainer may take; what is free now unless given', wholeNumber(64))
+    .option('--seconds <n>', 'begin no further trial after so long', wholeNumber(1), 120)
+    .option('--max-batch <n>', 'look no further', wholeNumber(2, 65_536), 1024)
+    .action((options) =>
+      attempt(options, async () => {
+        if (options.model !== undefined) {
+          const { diagnoseModel, modelText } = await import('../commands/doctor-model.js');
+          const { model: file, memory, seconds, maxBatch: greatest } = options;
+          const limitBytes = memory === undefined ? undefined : memory * 2 ** 20;
+          const model = await diagnoseModel({
+            file,
+            seconds,
+            greatest,
+            ...(limitBytes !== undefined && { limitBytes }),
+          });
+          printResult(model, options.json, () => modelText(model));
+          return;
+        }
+        const { diagnose, diagnosisText } = await import('../commands/doctor.js');
+        const diagnosis = await diagnose(options.dir);
+        printResult(diagnosis, options.json, () => diagnosisText(diagnosis));
+      }),
+    );
 }
