@@ -7,6 +7,7 @@ import {
   addDataCommands,
   addEngineCommands,
   addEvaluationCommands,
+  addJobCommands,
   addServiceCommands,
   addWeightsCommands,
   answerWrongUsage,
@@ -32,6 +33,7 @@ addAuditCommands(program);
 addEvaluationCommands(program);
 addWeightsCommands(program);
 addDataCommands(program);
+addJobCommands(program);
 addEngineCommands(program);
 addServiceCommands(program);
 

@@ -4,6 +4,7 @@ export { addClusterCommands } from './cluster.js';
 export { addDataCommands } from './data.js';
 export { addEngineCommands } from './engine.js';
 export { addEvaluationCommands } from './evaluation.js';
+export { addJobCommands } from './jobs.js';
 export { addServiceCommands } from './services.js';
 export { answerWrongUsage } from './usage.js';
 export { addWeightsCommands } from './weights.js';

@@ -27,7 +27,8 @@ export const CoordinatorConfigSchema = z.strictObject({
   retentionGraceMs: z.int().min(60_000).default(3_600_000),
   /** Finished jobs of the run's samplers are removed so long after the last of them was written: an hour or more; 0 keeps all. */
   keepJobsMs: z
-    .union([z.literal(0), z.int().min(3_600_000)])
+    .int()
+    .refine((ms) => ms === 0 || ms >= 3_600_000, 'must be 0 or at least 3600000 (an hour)')
     .default(7 * 24 * 3_600_000),
   /** A trainer is a straggler when its lanes take so many times as long as the median of the others, for so many steps in a row. */
   stragglerFactor: z.number().min(1.1).max(1000).default(3),

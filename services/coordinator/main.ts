@@ -14,6 +14,7 @@ import { connectControl, watchDisconnects } from '@thaw/shared/transport';
 import { CoordinatorConfigSchema } from './config.js';
 import { channelViews, checkpointViews, storedEvaluations } from './io/checkpoints.js';
 import { openHttpDoor } from './io/http.js';
+import { JobRetention } from './io/job-retention.js';
 import { Lineage } from './io/lineage.js';
 import { LossHistory } from './io/loss-history.js';
 import { samplerPlayground } from './io/playground.js';
@@ -109,6 +110,7 @@ async function main(): Promise<void> {
     keepEverySteps: config.keepCheckpointEverySteps,
     graceMs: config.retentionGraceMs,
   });
+  const jobRetention = new JobRetention({ run: run.name, store, clock, logger, keepMs: config.keepJobsMs });
   /** Goes on from what coordinators before this one have committed, promoted and evaluated since this process started. */
   const takeOver = (): void => {
     lineage.expire();
@@ -232,6 +234,7 @@ async function main(): Promise<void> {
     if (lifecycle.stopping.aborted) return;
     refreshSoon();
     const plan = machine.currentPlan;
+    if (leads) jobRetention.lookAfter();
     if (machine.leading && plan !== undefined)
       relay.tell({ leader: id, epoch: plan.leader.epoch, status: relay.status() });
     clock.setTimer(refreshMs, relist);
@@ -240,6 +243,7 @@ async function main(): Promise<void> {
   relist();
   lifecycle.onStop('promotion', () => promotion.stop());
   lifecycle.onStop('retention', () => retention.stop());
+  lifecycle.onStop('retention of jobs', () => jobRetention.stop());
   lifecycle.onStop('lead', () => shell.release(2000));
   shell.start();
   announceReady(door.url, { id, metrics: operationsUrl });

@@ -41,7 +41,7 @@ export interface Sampler {
 
 export function createSampler(parts: SamplerParts): Sampler {
   const { name, config, store, models, testImages, images, mesh, clock, entropy, logger, onCall, onVersion } = parts;
-  const jobs = new JobStore(store);
+  const jobs = new JobStore(store, { wallTimeMs: () => clock.wallTimeMs() });
   const worker = new RowWorker({ models, clock, maxRows: config.maxRows, concurrency: config.workers, onCall });
   const follower = new VersionFollower({
     models,

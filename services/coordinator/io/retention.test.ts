@@ -1,14 +1,18 @@
+import type { JobSpec } from '@thaw/shared/protocol';
 import { silentLogger, VirtualClock } from '@thaw/shared/runtime';
 import {
+  jobSpecKey,
   listCheckpoints,
   loadCheckpoint,
   MemoryStore,
+  openJobKey,
   promote,
   writeCheckpoint,
   type RunState,
   type StateTensor,
 } from '@thaw/shared/storage';
 import { beforeEach, expect, test } from 'vitest';
+import { JobRetention } from './job-retention.js';
 import { Retention, type RetentionOptions } from './retention.js';
 
 const graceMs = 60_000;
@@ -76,6 +80,46 @@ test('keeps what a channel serves', async () => {
   clock.advance(graceMs);
   await commit(retention());
   expect(await stepsOf('small')).toEqual([10, 40, 50]);
+});
+
+test('keeps what an unfinished job is computed with: whoever takes it over must find it', async () => {
+  const id = 'a'.repeat(32);
+  const spec: JobSpec = {
+    ...{ format: 'thaw.job/1', id, acceptedMs: 0, mode: 'sample', count: 1, seed: 0, degrade: true, severities: [1] },
+    ...{ version: { run: 'small', step: 10, manifestSha256: 'e'.repeat(64) }, sampler: 'algorithm2' },
+  };
+  await store.put(jobSpecKey(id), new TextEncoder().encode(JSON.stringify(spec)));
+  await store.put(openJobKey(id), new Uint8Array(1));
+  clock.advance(graceMs);
+  const made = retention();
+  await commit(made);
+  expect(await stepsOf('small')).toEqual([10, 40, 50]);
+  await store.delete(openJobKey(id));
+  clock.advance(graceMs);
+  await commit(made);
+  expect(await stepsOf('small')).toEqual([40, 50]);
+});
+
+test('old jobs are removed while the coordinator leads, an hour or a sixth of their time apart; none when told to keep them', async () => {
+  const id = 'b'.repeat(32);
+  const left = async (): Promise<boolean> => (await store.head(`jobs/${id}/0.safetensors`)) !== undefined;
+  const jobs = (keepMs: number) => new JobRetention({ run: 'small', store, clock, logger: silentLogger, keepMs });
+  const look = async (at: JobRetention): Promise<void> => {
+    at.lookAfter();
+    await at.idle();
+  };
+  await store.put(`jobs/${id}/0.safetensors`, new Uint8Array(1));
+  const [often, never, stopped] = [jobs(6000), jobs(0), jobs(6000)];
+  await stopped.stop();
+  await look(often);
+  clock.advance(5000 + 999);
+  for (const each of [often, never, stopped]) await look(each);
+  expect(await left()).toBe(true);
+  clock.advance(1000);
+  for (const idle of [never, stopped]) await look(idle);
+  expect(await left()).toBe(true);
+  await look(often);
+  expect(await left()).toBe(false);
 });
 
 test('removes nothing of another run', async () => {

@@ -1,6 +1,6 @@
 /** Removes old checkpoints of the run, and blobs that nothing names any more, while this coordinator leads. */
 import type { Clock, Logger } from '@thaw/shared/runtime';
-import { collectGarbage, type CollectReport, type ObjectStore } from '@thaw/shared/storage';
+import { checkpointsOfOpenJobs, collectGarbage, type CollectReport, type ObjectStore } from '@thaw/shared/storage';
 
 export interface RetentionOptions {
   /** Only its checkpoints are removed; those of other runs in the same store are their coordinators' business. */
@@ -60,6 +60,7 @@ export class Retention {
       const report: CollectReport = await collectGarbage(store, {
         policy: { keepLast, ...(keepEverySteps === 0 ? {} : { keepEvery: keepEverySteps }) },
         runs: [run],
+        inUse: await checkpointsOfOpenJobs(store),
         nowMs: clock.wallTimeMs(),
         graceMs,
         dryRun: false,

@@ -41,13 +41,19 @@ function decodeImages(bytes: Uint8Array): { images: Images; shape: ImageShape } 
   return { images, shape };
 }
 
+/** An older specification is read again: the job may have been removed since. Jobs are kept for longer than this at the least. */
+const rememberedMs = 3_600_000;
+
 /** Which samplers may compute or keep a job is no business of this class. */
 export class JobStore {
   readonly #store: ObjectStore;
   readonly #specs = new Map<string, JobSpec>();
 
-  constructor(store: ObjectStore) {
+  readonly #wallTimeMs: () => number;
+
+  constructor(store: ObjectStore, { wallTimeMs }: { wallTimeMs(): number }) {
     this.#store = store;
+    this.#wallTimeMs = wallTimeMs;
   }
 
   /** Everything that must be durable before a job is accepted: the input, the keeper's mark, the specification last. */
@@ -67,7 +73,7 @@ export class JobStore {
 
   async spec(id: string): Promise<JobSpec | undefined> {
     const known = this.#specs.get(id);
-    if (known !== undefined) return known;
+    if (known !== undefined && this.#wallTimeMs() - known.acceptedMs < rememberedMs) return known;
     const key = jobKeys.spec(id);
     const stored = await this.#store.get(key);
     if (stored === undefined) return undefined;
