@@ -147,4 +147,27 @@ describe('frechetDistance', () => {
     expect(frechetDistance(a, other)).toBeCloseTo(frechetDistance(other, a), 12);
     expect(() => frechetDistance(a, diagonal([1]))).toThrow('6 and 1 dimensions');
   });
+
+  it('agrees with NumPy and SciPy, singular covariances included', () => {
+    const features = (rows: number, seed: number): Float64Array => {
+      const stream = new RandomStream(seed, 'evaluation');
+      const out = new Float64Array(rows * 8);
+      for (let row = 0; row < rows; row++) {
+        let before = 0;
+        for (let i = 0; i < 8; i++) {
+          before = 0.7 * before + stream.uniform() - 0.4;
+          out[row * 8 + i] = Math.max(0, before) * (1 + i);
+        }
+      }
+      return out;
+    };
+    const [many, others, few] = [features(120, 1), features(90, 2), features(6, 3)].map((rows) =>
+      featureStatistics(rows, 8),
+    );
+    // scipy.linalg.sqrtm 1.17: 0.9074119770250704.
+    expect(frechetDistance(many!, others!)).toBeCloseTo(0.9074119770250704, 11);
+    // Six vectors in eight dimensions: the singular values of the centred vectors' products (numpy.linalg.svd). sqrtm of the product
+    // of covariances gives 5.71273038, wrong by 1e-7: it takes the root of rounding.
+    expect(frechetDistance(many!, few!)).toBeCloseTo(5.712730494880319, 11);
+  });
 });
