@@ -11,6 +11,7 @@ import { loadRun, newestCheckpoint, openStore } from '@thaw/shared/storage';
 import { CheckpointModels, datasetImages, localEstimates } from '@thaw/sampler';
 import { createImageCodec } from '../services/sampler/dist/io/image-codec.js';
 import { contactSheet } from '../services/sampler/dist/evaluation/grid.js';
+import { brightnessBySeverity } from './reproduce/brightness.mjs';
 import { callsOf, remembered } from './reproduce/estimates.mjs';
 import { generateByBlur } from './reproduce/generation.mjs';
 import { lossWindows } from './reproduce/losses.mjs';
@@ -27,7 +28,7 @@ const curveImages = numberOption('curve-images', 500);
 const generated = numberOption('generate', 128);
 const featuresOf = option('features', undefined);
 const pictures = option('pictures', undefined);
-const pictured = 12;
+const pictured = 8;
 const seed = 0;
 const batch = 32;
 
@@ -73,6 +74,7 @@ async function reproduce(run) {
   const { scores, sampledMinusDirect, features: network } = main.report;
   const curve = [];
   const sheets = {};
+  const brightness = {};
   for (const sampler of ['algorithm2', 'algorithm1'])
     for (const calls of callsOf(steps)) {
       const source = sampler === 'algorithm2' && calls === steps ? full : await open(sampler, calls);
@@ -90,6 +92,8 @@ async function reproduce(run) {
         sampledMinusDirect: report.sampledMinusDirect,
       });
       if (calls === steps) sheets[sampler] = shown;
+      if (calls === steps)
+        brightness[sampler] = await brightnessBySeverity(store, models, { run, step, sampler, seed });
       say(`${run}: ${sampler}, ${calls} calls`);
     }
   await picture(
@@ -107,6 +111,7 @@ async function reproduce(run) {
     plain: { images, scores: plain.report.scores, sampledMinusDirect: plain.report.sampledMinusDirect },
     errorsBySeverity: plain.report.curve,
     calls: { images: curveImages, points: curve },
+    brightness,
     ...(family !== 'blur' || generated === 0
       ? {}
       : {

@@ -58,7 +58,7 @@ export async function generateByBlur({ store, storeUrl, models, run, step, confi
       meanFeatureDistance: meanDistance(rows),
       frechetToTest: frechetDistance(statistics(rows, features.dimensions), statistics(reference, features.dimensions)),
     });
-    sheet.push(images.slice(0, 12));
+    sheet.push(images.slice(0, 8));
   }
   await picture(`${run}-generated`, sheet, shape);
   const half = reference.length / 2;
@@ -70,7 +70,7 @@ export async function generateByBlur({ store, storeUrl, models, run, step, confi
       variance: prior.mixture.covariances[0][0],
     },
     results,
-    testImages: { images: reference.length, meanFeatureDistance: meanDistance(reference.slice(0, half)) },
+    testImages: { images: half, meanFeatureDistance: meanDistance(reference.slice(0, half)) },
   };
 }
 
