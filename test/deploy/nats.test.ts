@@ -8,7 +8,7 @@ import { connectControl } from '@thaw/shared/transport';
 import type { JobStatus } from '@thaw/sampler';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import { callJson } from '../../cli/cluster/api.js';
+import { callBytes, callJson } from '../../cli/cluster/api.js';
 import { ProcessCluster, smallRun, token, until } from '../processes/cluster.fixture.js';
 
 const present = spawnSync('nats-server', ['--version']).status === 0;
@@ -74,15 +74,26 @@ else {
     await until('the last checkpoint', () => cluster.hasCheckpoint(60));
     const samplers = await Promise.all([cluster.start('sampler', env('sampler')), cluster.start('sampler', env('sampler'))]);
     await until('an evaluation', async () => (await cluster.status(coordinator))?.evaluation?.step === 60);
+    // Either may have evaluated; both must have loaded the model.
+    for (const { ready } of samplers)
+      await until('a sampler is ready', async () => (await fetch(new URL('/readyz', String(ready.listening)))).ok);
     const target = { url: String(samplers[0]!.ready.listening), token };
     const { id } = await callJson<JobStatus>(target, '/v1/jobs', { json: { mode: 'sample', count: 12 } });
     await until('a job is done', async () => (await callJson<JobStatus>(target, `/v1/jobs/${id}?waitMs=1000`)).state === 'done');
     for (const sampler of samplers) expect(await cluster.metric(sampler, 'thaw_sampler_row_steps_total')).toBeGreaterThan(0);
+    // A coordinator that stands by hears the leader, and its page plays by the samplers.
+    const standby = await cluster.start('coordinator', env('coordinator'));
+    await until('the standby follows', async () => (await cluster.status(standby))?.leader === coordinator.ready.id);
+    const page = { url: String(standby.ready.listening), token };
+    const { job } = await callJson<{ job: string }>(page, '/v1/playground', { json: {} });
+    const frames = new TextDecoder().decode(await callBytes(page, `/v1/playground/${job}/frames`));
+    expect(frames).toContain('"severity":0');
   });
 
   const forbidden: [role: (typeof roles)[number], what: string, subject: string][] = [
     ['trainer', 'announce a plan', 'thaw.small.announcement'],
     ['trainer', 'hand out leases', 'thaw.small.leases.somebody-01'],
+    ['trainer', 'tell what the run does', 'thaw.small.status'],
     ['trainer', 'move samplers', 'thaw.channel-moved'],
     ['sampler', 'send gradients', 'thaw.small.bulk.all'],
     ['sampler', 'pretend to be a trainer', 'thaw.small.heartbeat'],
