@@ -157,4 +157,16 @@ describe('evaluate', () => {
     );
     expect(parseMetrics('l1, rmse')).toEqual(['rmse', 'l1']);
   });
+
+  it('refuses restorations that are no numbers, naming image and row', async () => {
+    const wrong = given(12, (image) => ({
+      original: flat(0),
+      degraded: flat(0),
+      direct: flat(image === 9 ? NaN : 0),
+      sampled: flat(0),
+    }));
+    await expect(evaluate(wrong, request)).rejects.toThrow(
+      'direct: image 9 has values that are no numbers, restored by step 5 of run elsewhere.',
+    );
+  });
 });

@@ -1,10 +1,10 @@
 /** Walks through estimates, wherever they come from, and says how good they are. */
 import { ThawError } from '@thaw/shared/protocol';
-import { comparedImages, type Convention } from './conventions.js';
-import type { EstimateSource } from './estimates.js';
+import { comparedImages, type ComparedImages, type Convention } from './conventions.js';
+import type { EstimateOrigin, EstimateSource } from './estimates.js';
 import type { FeatureExtractor } from './features/index.js';
 import { FrechetScores } from './frechet-scores.js';
-import { asksForFrechet, pixelMetricsOf, type Metric } from './metrics.js';
+import { asksForFrechet, pixelMetricsOf, reportRows, type Metric } from './metrics.js';
 import { ErrorCurve, PixelScores } from './pixel-scores.js';
 import { reportFormat, type EvaluationReport, type PicturedImage } from './report.js';
 
@@ -30,7 +30,8 @@ export interface Evaluation {
 
 /**
  * @param onProgress images done
- * @throws ThawError THAW_REQUEST_INVALID (count, metrics), THAW_FEATURES_MISSING, THAW_FEATURES_INVALID, and what the source throws
+ * @throws ThawError THAW_REQUEST_INVALID (count, metrics), THAW_FEATURES_MISSING, THAW_FEATURES_INVALID,
+ *   THAW_CHECKPOINT_INVALID (restorations that are no numbers), and what the source throws
  */
 export async function evaluate(
   source: EstimateSource,
@@ -56,6 +57,7 @@ export async function evaluate(
     );
     const estimates = await source.estimates(rows);
     const compared = estimates.map((estimate) => comparedImages(estimate, convention));
+    compared.forEach((images, i) => checkNumbers(images, rows[i]!, source.origin));
     estimates.forEach(({ original, errors }, i) => {
       pixels.add(original, compared[i]!);
       curve.add(errors);
@@ -90,6 +92,17 @@ function withDistances(report: EvaluationReport, features: FeatureExtractor, fre
     sampledMinusDirect: { ...report.sampledMinusDirect, [metric]: sampledMinusDirect },
     features: { metric, title, sha256, dimensions, groups, resamplings },
   };
+}
+
+/** A restoration that is no number would make every score one. */
+function checkNumbers(compared: ComparedImages, image: number, { run, step }: EstimateOrigin): void {
+  for (const row of reportRows)
+    if (!compared[row].every(Number.isFinite))
+      throw new ThawError(
+        'THAW_CHECKPOINT_INVALID',
+        `${row}: image ${image} has values that are no numbers, restored by step ${step} of run ${run}.`,
+        { cure: 'Evaluate an earlier checkpoint; thaw checkpoints lists them.' },
+      );
 }
 
 function checkedCount(

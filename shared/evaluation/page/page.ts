@@ -1,5 +1,5 @@
 /** The report as one HTML file that loads nothing. */
-import { unitToPixels } from '@thaw/shared/diffusion';
+import { unitToPixels } from '@thaw/shared/pixels';
 import type { ImageShape } from '../estimates.js';
 import { cell } from '../markdown.js';
 import { reportRows } from '../metrics.js';
