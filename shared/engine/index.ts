@@ -13,6 +13,7 @@ export { OnnxEngine, profileProgram } from './run/index.js';
 export type { NodeCost, ProgramProfile } from './run/index.js';
 export { startWasm, wasmBackendName } from './eager/index.js';
 export { doctor, openEngine } from './open.js';
+export { notDocumentedForCuda } from './kinds/cuda-operators.js';
 export type { EngineOptions } from './open.js';
 export { probeCall, probeFingerprint } from './fingerprint.js';
 export type { Fingerprint, ProbedProgram } from './fingerprint.js';

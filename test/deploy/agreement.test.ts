@@ -1,8 +1,10 @@
 /** Every variable, port, probe and secret of the manifests exists in the code's schemas, and the reverse. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CoordinatorConfigSchema } from '@thaw/coordinator';
+import { engineKinds } from '@thaw/shared/engine';
 import { SamplerConfigSchema } from '@thaw/sampler';
 import { TrainerConfigSchema } from '@thaw/trainer';
 import { expect, test } from 'vitest';
@@ -34,6 +36,7 @@ const manifests: Manifest[] = readdirSync(base)
   .filter((file) => file.endsWith('.yaml') && file !== 'kustomization.yaml')
   .flatMap((file) => parseAllDocuments(readFileSync(join(base, file), 'utf8')).map((document) => document.toJS() as Manifest));
 const kustomization = parseAllDocuments(readFileSync(join(base, 'kustomization.yaml'), 'utf8'))[0]!.toJS() as {
+  namespace: string;
   resources: string[];
   configMapGenerator: { name: string; literals: string[] }[];
 };
@@ -141,4 +144,43 @@ test('the secrets that the manifests name are documented, and no others', () => 
   const text = readFileSync(fileURLToPath(new URL('../../docs/operations.md', import.meta.url)), 'utf8');
   const documented = [...text.matchAll(/^\| `(thaw-[^`]+)` \|/gm)].map((match) => match[1]);
   expect(documented.sort()).toEqual([...used].sort());
+});
+
+const overlay = fileURLToPath(new URL('../../deploy/k8s/overlays/gpu/', import.meta.url));
+
+test('the GPU overlay changes the trainer of the base, to settings that it has, and asks for one GPU', () => {
+  const { resources, patches } = parseAllDocuments(readFileSync(join(overlay, 'kustomization.yaml'), 'utf8'))[0]!.toJS() as {
+    resources: string[];
+    patches: { path: string }[];
+  };
+  expect(resources).toEqual(['../../base']);
+  expect(patches.map(({ path }) => path)).toEqual(readdirSync(overlay).filter((file) => file !== 'kustomization.yaml'));
+  const [patch, ...others] = patches.map(({ path }) => parseAllDocuments(readFileSync(join(overlay, path), 'utf8'))[0]!.toJS() as Manifest);
+  expect(others).toEqual([]);
+  const target = workload('trainer');
+  expect(patch).toMatchObject({ kind: target.kind, metadata: { name: target.metadata.name, namespace: kustomization.namespace } });
+  const [container, ...more] = patch!.spec!.template!.spec.containers;
+  expect(more).toEqual([]);
+  expect(container!.name).toBe(containerOf('trainer').name);
+  const given = (container!.env ?? []).filter(({ name }) => name.startsWith('THAW_'));
+  const base = new Set((containerOf('trainer').env ?? []).map(({ name }) => name));
+  // Only what the base sets already: a merge by name, nothing that the base's own test would not see.
+  expect(given.filter(({ name }) => !base.has(name))).toEqual([]);
+  expect(Object.fromEntries(given.map(({ name, value }) => [name, value]))).toEqual({ THAW_ENGINE: 'onnx-cuda', THAW_WORKERS: '1' });
+  expect(engineKinds).toContain('onnx-cuda');
+  expect(container!.resources).toMatchObject({ limits: { 'nvidia.com/gpu': 1 } });
+});
+
+test('the image of the GPU overlay has a Dockerfile: the same files, user and port, and the CUDA provider from its installer', () => {
+  const lines = (name: string): string[] => readFileSync(join(docker, name), 'utf8').split('\n');
+  const [cpu, gpu] = [lines('trainer.Dockerfile'), lines('trainer.gpu.Dockerfile')];
+  const kept = /^(COPY --from=build \/app|USER|EXPOSE|ENTRYPOINT|WORKDIR|ENV)/;
+  expect(gpu.filter((line) => kept.test(line))).toEqual(cpu.filter((line) => kept.test(line)));
+  const text = gpu.join('\n');
+  expect(text).toContain('-t thaw/trainer-gpu .');
+  expect(text).toContain('ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install');
+  // CUDA 12 and cuDNN 9, as the installer's libraries want them.
+  expect(text).toMatch(/^FROM nvidia\/cuda:12\.\d+\.\d+-cudnn-runtime-ubuntu24\.04$/m);
+  const metadata = createRequire(import.meta.url)('onnxruntime-node/script/install-metadata.js') as { requirements: Record<string, string[]> };
+  expect(metadata.requirements['linux/x64']).toContain('cuda12');
 });

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { cudaLibraryProblem } from '../io/cuda-libraries.js';
 import { cpuModel, hostDescription, nvidiaModel, packageVersion } from '../io/host.js';
 import { blockedConvSelfTest, lower, loweringVersion } from '../lower/index.js';
 import type { BlockedConvOutcome, Capabilities } from '../lower/index.js';
@@ -111,8 +112,9 @@ async function missingPart(onnx: OnnxKind): Promise<string | undefined> {
 }
 
 function notStarting(onnx: OnnxKind, error: unknown): string {
-  const missing = onnx.provider === 'cuda' ? ' (its libraries are not part of the npm package: see docs/gpu.md)' : '';
-  return `the ${onnx.provider} provider does not start${missing}: ${reasonOf(error)}`;
+  const library = onnx.provider === 'cuda' ? cudaLibraryProblem() : undefined;
+  const problem = library === undefined ? reasonOf(error) : `${library}; see docs/gpu.md`;
+  return `the ${onnx.provider} provider does not start: ${problem}`;
 }
 
 const doubling: ProgramDefinition = {
