@@ -1,7 +1,7 @@
 /** Samplers in process for tests: a model that needs no engine, a data set that needs no files. */
 import type { AddressInfo } from 'node:net';
 import { Health, silentLogger, systemClock, systemEntropy, type Logger } from '@thaw/shared/runtime';
-import { pixelsToUnit } from '@thaw/shared/diffusion';
+import { pixelsToUnit } from '@thaw/shared/pixels';
 import { ThawError } from '@thaw/shared/protocol';
 import { MemoryStore, type ObjectStore } from '@thaw/shared/storage';
 import type { FastifyInstance } from 'fastify';

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { pixelsToUnit } from '@thaw/shared/pixels';
 import { RandomStream } from '@thaw/shared/runtime';
-import { augment, augmentBytes, centreBatch, drawAugment, toSigned } from './augmentation.js';
+import { augment, augmentBytes, centreBatch, drawAugment } from './augmentation.js';
 
 /** Image r has the value 100 r + 10 y + x at (y, x). */
 const shape = [5, 5, 1] as [number, number, 1];
@@ -19,7 +20,7 @@ describe('augment', () => {
       for (let y = 0; y < 3; y++)
         for (let x = 0; x < 3; x++) want.push(100 * row + 10 * (top + y) + left + (flip ? 2 - x : x));
     }
-    expect(out).toEqual(toSigned(Uint8Array.from(want)));
+    expect(out).toEqual(pixelsToUnit(Uint8Array.from(want)));
   });
 
   it('is keyed by seed, step, lane and row, not by the batch around it', () => {
@@ -60,13 +61,10 @@ describe('augment', () => {
   });
 });
 
-describe('centreBatch and toSigned', () => {
+describe('centreBatch', () => {
   it('cut the centre and scale to [-1, 1] in float32', () => {
     expect(centreBatch({ images: images.subarray(0, 25), shape, size: 3 })).toEqual(
-      toSigned(Uint8Array.of(11, 12, 13, 21, 22, 23, 31, 32, 33)),
+      pixelsToUnit(Uint8Array.of(11, 12, 13, 21, 22, 23, 31, 32, 33)),
     );
-    const signed = toSigned(Uint8Array.of(0, 127, 128, 255));
-    expect([signed[0], signed[3]]).toEqual([-1, 1]);
-    expect(signed[1]).toBe(Math.fround(Math.fround(Math.fround(127 / 255) * 2) - 1));
   });
 });

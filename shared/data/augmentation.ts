@@ -1,22 +1,11 @@
 /** From stored uint8 images to what the network is trained on: crop, flip, colours, range. Pure; every draw is keyed. */
+import { pixelsToUnit } from '@thaw/shared/pixels';
 import { ThawError } from '@thaw/shared/protocol';
 import { RandomStream } from '@thaw/shared/runtime';
 import type { DrawPurpose } from '@thaw/shared/runtime';
 import { halfToEven } from './preparation.js';
 import { randomAug } from './random-aug.js';
 import type { ImageShape } from './manifest.js';
-
-/** 8-bit value -> value in [-1, 1], in float32 as the official loaders: v / 255, times 2, minus 1. */
-const signedOfByte = Float32Array.from({ length: 256 }, (_, v) =>
-  Math.fround(Math.fround(Math.fround(v / 255) * 2) - 1),
-);
-
-/** Turns 8-bit values into float32 in [-1, 1]. A new array. */
-export function toSigned(bytes: Uint8Array): Float32Array {
-  const out = new Float32Array(bytes.length);
-  for (let i = 0; i < bytes.length; i++) out[i] = signedOfByte[bytes[i]!]!;
-  return out;
-}
 
 /** Where one image is cut and whether it is mirrored left to right. */
 export interface AugmentDraw {
@@ -82,7 +71,7 @@ function rowsOf(images: Uint8Array, [height, width, channels]: ImageShape): numb
 }
 
 /** {@link augmentBytes} as float32 in [-1, 1]. */
-export const augment = (request: AugmentRequest): Float32Array => toSigned(augmentBytes(request));
+export const augment = (request: AugmentRequest): Float32Array => pixelsToUnit(augmentBytes(request));
 
 /** Evaluation batch: centre crop with the official offset. Uint8 [n, size, size, C], a new array. */
 export function centreBytes(request: BatchRequest): Uint8Array {
@@ -92,7 +81,7 @@ export function centreBytes(request: BatchRequest): Uint8Array {
 }
 
 /** {@link centreBytes} as float32 in [-1, 1]. */
-export const centreBatch = (request: BatchRequest): Float32Array => toSigned(centreBytes(request));
+export const centreBatch = (request: BatchRequest): Float32Array => pixelsToUnit(centreBytes(request));
 
 export type BatchRequest = Pick<AugmentRequest, 'images' | 'shape' | 'size'>;
 

@@ -20,7 +20,7 @@ export type { ReadSet, SampleOrder } from './leases.js';
 export { checkImagesFit, loadRunSets } from './run-sets.js';
 export { LeaseBook } from './lease-book.js';
 export type { LeasedReads } from './lease-book.js';
-export { augment, augmentBytes, centreBatch, centreBytes, cutBatch, drawAugment, toSigned } from './augmentation.js';
+export { augment, augmentBytes, centreBatch, centreBytes, cutBatch, drawAugment } from './augmentation.js';
 export type { AugmentDraw, AugmentRequest } from './augmentation.js';
 export {
   crop,

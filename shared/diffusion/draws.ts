@@ -5,7 +5,7 @@ import { RandomStream } from '../runtime/index.js';
 import { contextPosition } from './degradation.js';
 import type { Degradation } from './degradation.js';
 import { targetShapes } from './loss.js';
-import { pixelsToUnit } from './pixels.js';
+import { pixelsToUnit } from '@thaw/shared/pixels';
 import { contextInputs, dropoutInputs, targetInputs } from './programs.js';
 
 /** uint8 [micro, size, size, channels], augmented already. */

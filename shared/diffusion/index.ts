@@ -22,7 +22,6 @@ export type { FittedMixture, Mixture } from './prior/mixture.js';
 export { shrink, shrinkingRows } from './prior/shrunk.js';
 export { drawFromPrior, drawStartNoise, generationStart, publishedStartNoise, usualPriorEdge } from './prior/start.js';
 export type { GenerationStart } from './prior/start.js';
-export { pixelsToUnit, unitToPixels } from './pixels.js';
 export type { SamplingAlgorithm, SamplingPlan, SamplingStep, SamplingUpdate } from './samplers/plan.js';
 export {
   checkAlgorithm,

@@ -3,7 +3,7 @@ import { trace } from '../engine/index.js';
 import type { RunConfig } from '../protocol/index.js';
 import { RunConfigSchema } from '../protocol/index.js';
 import { trainingInputs } from './draws.js';
-import { pixelsToUnit } from './pixels.js';
+import { pixelsToUnit } from '@thaw/shared/pixels';
 import {
   algorithm2Program,
   contextInputs,

@@ -9,8 +9,8 @@ import {
   officialResizeEdge,
   pillowResize,
   resizeShorterSide,
-  toSigned,
 } from '@thaw/shared/data';
+import { pixelsToUnit } from '@thaw/shared/pixels';
 import type { ImagePixels } from '@thaw/shared/data';
 import { RandomStream } from '@thaw/shared/runtime';
 import { decodeSafetensors } from '@thaw/shared/storage';
@@ -73,7 +73,7 @@ describe('loaders', () => {
     });
 
     it('mask plain: shorter side, centre crop', () => {
-      const got = toSigned(cropCentre(resizeShorterSide(source, size), size, size).pixels);
+      const got = pixelsToUnit(cropCentre(resizeShorterSide(source, size), size, size).pixels);
       expect(largestDifference(channelsFirst(got, size, channels), official(outputs.plain))).toBeLessThanOrEqual(1e-6);
     });
 

@@ -1,5 +1,5 @@
 /** Contact sheets: rows of equally sized images with a gap between them. Pure. */
-import { unitToPixels } from '@thaw/shared/diffusion';
+import { unitToPixels } from '@thaw/shared/pixels';
 import type { ImageShape, Pixels } from '../ports.js';
 
 const gap = 2;

@@ -1,6 +1,6 @@
 /** The routes of the API: jobs, their images, and two conveniences for curl. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { unitToPixels } from '@thaw/shared/diffusion';
+import { unitToPixels } from '@thaw/shared/pixels';
 import { ThawError, type JobSpec } from '@thaw/shared/protocol';
 import { z } from 'zod';
 import { contactSheet } from '../evaluation/index.js';

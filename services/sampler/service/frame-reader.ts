@@ -1,5 +1,5 @@
 /** Kept states of a job as pictures. */
-import { unitToPixels } from '@thaw/shared/diffusion';
+import { unitToPixels } from '@thaw/shared/pixels';
 import type { JobSpec } from '@thaw/shared/protocol';
 import type { FrameName } from '../jobs/index.js';
 import type { ImageCodec, ImageShape } from '../ports.js';

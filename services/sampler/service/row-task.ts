@@ -1,5 +1,6 @@
 /** One row of a job as work: where its start comes from, what is saved on the way, where its result goes. */
-import { drawFromPrior, drawStartNoise, pixelsToUnit } from '@thaw/shared/diffusion';
+import { drawFromPrior, drawStartNoise } from '@thaw/shared/diffusion';
+import { pixelsToUnit } from '@thaw/shared/pixels';
 import { ThawError, type JobSpec } from '@thaw/shared/protocol';
 import { RandomStream } from '@thaw/shared/runtime';
 import { dueByMs, savedSeverities } from '../jobs/index.js';

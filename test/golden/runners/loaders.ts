@@ -1,6 +1,7 @@
 /** The official loaders on 8-bit sources: resize, crop, flip, range. */
 import type { ImagePixels } from '@thaw/shared/data';
-import { cropCentre, cutBatch, officialResizeEdge, pillowResize, resizeShorterSide, toSigned } from '@thaw/shared/data';
+import { cropCentre, cutBatch, officialResizeEdge, pillowResize, resizeShorterSide } from '@thaw/shared/data';
+import { pixelsToUnit } from '@thaw/shared/pixels';
 import { toNchw } from './images.js';
 import type { Runner } from './runner.js';
 
@@ -13,7 +14,7 @@ export const loaders: Runner = {
     const edge = officialResizeEdge(size);
     const resized = pillowResize(source, edge, edge);
     const [top, left] = golden.params.crop as [number, number];
-    const official = (pixels: Uint8Array): Float32Array => toNchw(toSigned(pixels), [1, size, size, channels]);
+    const official = (pixels: Uint8Array): Float32Array => toNchw(pixelsToUnit(pixels), [1, size, size, channels]);
     const flip = golden.params.flip as boolean;
     return {
       centre: official(cropCentre(resized, size, size).pixels),

@@ -6,6 +6,7 @@ describe('pixels', () => {
     const all = Uint8Array.from({ length: 256 }, (_, i) => i);
     expect(unitToPixels(pixelsToUnit(all))).toEqual(all);
     expect(pixelsToUnit(Uint8Array.of(0, 255))).toEqual(Float32Array.of(-1, 1));
+    expect(pixelsToUnit(Uint8Array.of(127))[0]).toBe(Math.fround(Math.fround(Math.fround(127 / 255) * 2) - 1));
   });
 
   it('clamps, and NaN is black', () => {

@@ -1,10 +1,11 @@
 /** 8-bit images to and from the network's range. */
 
-/** v / 255 * 2 - 1 in float32, as the official loader computes it. */
+/** v / 255 * 2 - 1 in float32, as the official loaders compute it. */
 const fromByte = Float32Array.from({ length: 256 }, (_, v) => Math.fround(Math.fround(Math.fround(v / 255) * 2) - 1));
 
-/** uint8 to [-1, 1]. */
-export function pixelsToUnit(bytes: Uint8Array, out: Float32Array = new Float32Array(bytes.length)): Float32Array {
+/** uint8 to [-1, 1]. A new array. */
+export function pixelsToUnit(bytes: Uint8Array): Float32Array {
+  const out = new Float32Array(bytes.length);
   for (let i = 0; i < bytes.length; i++) out[i] = fromByte[bytes[i]!]!;
   return out;
 }
