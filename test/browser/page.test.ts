@@ -225,6 +225,10 @@ describe.skipIf(chromium === undefined)(`the page${reason}`, () => {
       await page.setViewportSize({ width: 390, height: 844 });
       await page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))');
       expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
+      for (const inTable of ['#target', 'tbody tr:first-child button']) {
+        const box = (await page.locator(`#checkpoints-table ${inTable}`).boundingBox())!;
+        expect([inTable, box.x >= 0 && box.x + box.width <= 390]).toEqual([inTable, true]);
+      }
       await picture(name);
     }
     await page.setViewportSize({ width: 1200, height: 900 });
