@@ -137,6 +137,7 @@ for (const run of names) {
   runs.push(await reproduce(run));
   entry = keep('reproduce', before, { runs });
 }
+await models.close();
 await engine.close();
 if (wantsJson()) console.log(JSON.stringify(entry));
 else
