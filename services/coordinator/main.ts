@@ -98,6 +98,7 @@ async function main(): Promise<void> {
     logger,
     signer,
     evaluationImages: config.evaluationImages,
+    gated: config.gatedChannel === undefined ? undefined : { channel: config.gatedChannel, margin: config.gateMargin },
     onMoved: announceMove,
     onEvaluated: (result) => view.evaluated(result),
   });

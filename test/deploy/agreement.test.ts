@@ -54,7 +54,7 @@ const containerOf = (name: string): Container => workload(name).spec!.template!.
 
 /** Settings that a cluster leaves at their defaults, by service: everything else must be in the manifests. */
 const leftAtDefault: Record<keyof typeof services, string[]> = {
-  coordinator: ['natsToken', 'name', 'heartbeatMs', 'channel', 'evaluationImages', 'keepCheckpoints', 'keepCheckpointEverySteps', 'retentionGraceMs', 'keepJobsMs', 'stragglerFactor', 'stragglerSteps', 'stragglerPolicy', 'rebalanceGain', 'allowedOrigins', 'logLevel'],
+  coordinator: ['natsToken', 'name', 'heartbeatMs', 'channel', 'gatedChannel', 'gateMargin', 'evaluationImages', 'keepCheckpoints', 'keepCheckpointEverySteps', 'retentionGraceMs', 'keepJobsMs', 'stragglerFactor', 'stragglerSteps', 'stragglerPolicy', 'rebalanceGain', 'allowedOrigins', 'logLevel'],
   trainer: ['natsToken', 'heartbeatMs', 'cacheBytes', 'logLevel'],
   sampler: [
     ...['natsToken', 'batchSizes', 'maxRows', 'maxQueuedRows', 'detectionMs', 'pollMs', 'keepVersions', 'allowedOrigins'],

@@ -1,4 +1,4 @@
-/** What follows a committed checkpoint: the automatic channel is moved to it, and a sampler is asked to evaluate it. */
+/** What follows a committed checkpoint: the automatic channel is moved to it, a sampler evaluates it, and the gate of the gated channel decides. */
 import {
   EvaluateRequestSchema,
   EvaluateResultSchema,
@@ -11,6 +11,7 @@ import {
 import type { Clock, Logger } from '@thaw/shared/runtime';
 import { promote, readHead, type ObjectStore, type RecordSigner } from '@thaw/shared/storage';
 import type { ControlLink } from '@thaw/shared/transport';
+import { Gate } from './gate.js';
 
 export interface PromotionOptions {
   readonly run: string;
@@ -22,6 +23,8 @@ export interface PromotionOptions {
   readonly signer?: RecordSigner | undefined;
   /** Test images; 0 evaluates nothing. */
   readonly evaluationImages: number;
+  /** A channel that takes only what its gate lets in; `margin` as in `judge`. */
+  readonly gated?: { readonly channel: string; readonly margin: number } | undefined;
   readonly onMoved: (channel: string) => void;
   readonly onEvaluated: (result: EvaluateResult) => void;
 }
@@ -37,9 +40,16 @@ export class Promotion {
   #evaluating = false;
   #stopped = false;
   #moving: Promise<void> = Promise.resolve();
+  readonly #gate: Gate | undefined;
 
   constructor(options: PromotionOptions) {
     this.#options = options;
+    const { gated, store, clock, logger, signer, onMoved } = options;
+    if (gated !== undefined)
+      this.#gate = new Gate({
+        ...{ ...gated, store, clock, logger, signer, onMoved },
+        evaluate: (run, step) => this.#scores(run, step),
+      });
   }
 
   /** Idempotent: a checkpoint that the channel serves, or has gone past, is not promoted again. */
@@ -75,15 +85,15 @@ export class Promotion {
   }
 
   async #evaluate(): Promise<void> {
-    const { run, control, clock, logger, evaluationImages } = this.#options;
+    const { run, clock, logger, evaluationImages } = this.#options;
     if (this.#evaluating || evaluationImages === 0) return;
     this.#evaluating = true;
     while (this.#wanted !== undefined && !this.#stopped) {
       const step = this.#wanted;
       try {
-        const body = encodeMessage(EvaluateRequestSchema, { run, step, split: 'test', count: evaluationImages });
-        const reply = await control.request(samplerSubjects.evaluate, body, { timeoutMs: evaluateTimeoutMs });
-        this.#options.onEvaluated(decodeMessage(EvaluateResultSchema, reply));
+        const result = await this.#scores(run, step);
+        this.#options.onEvaluated(result);
+        await this.#gate?.decide(result);
         if (this.#wanted === step) this.#wanted = undefined;
       } catch (error) {
         const quiet = error instanceof ThawError && error.code === 'THAW_TRANSPORT_NO_RESPONDER';
@@ -93,5 +103,13 @@ export class Promotion {
       }
     }
     this.#evaluating = false;
+  }
+
+  /** Some sampler's; stored scores of the same images are given again. */
+  async #scores(run: string, step: number): Promise<EvaluateResult> {
+    const { control, evaluationImages } = this.#options;
+    const body = encodeMessage(EvaluateRequestSchema, { run, step, split: 'test', count: evaluationImages });
+    const reply = await control.request(samplerSubjects.evaluate, body, { timeoutMs: evaluateTimeoutMs });
+    return decodeMessage(EvaluateResultSchema, reply);
   }
 }
