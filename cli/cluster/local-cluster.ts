@@ -158,7 +158,7 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
     await start('coordinator', 'coordinator', {
       ...http,
       THAW_PORT: String(options.port),
-      ...(process.env.THAW_AUDIT_KEY === undefined ? {} : { THAW_AUDIT_KEY: process.env.THAW_AUDIT_KEY }),
+      ...passedOn(['THAW_AUDIT_KEY', 'THAW_GATED_CHANNEL', 'THAW_GATE_MARGIN']),
       ...(options.evaluationImages === undefined ? {} : { THAW_EVALUATION_IMAGES: String(options.evaluationImages) }),
       ...(system?.user === undefined
         ? {}
@@ -195,3 +195,7 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
     stop,
   };
 }
+
+/** Settings of the caller's environment that a service gets as they are. */
+const passedOn = (names: readonly string[]): Record<string, string> =>
+  Object.fromEntries(names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
