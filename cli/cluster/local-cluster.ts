@@ -158,7 +158,9 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
     await start('coordinator', 'coordinator', {
       ...http,
       THAW_PORT: String(options.port),
-      ...passedOn(['THAW_AUDIT_KEY', 'THAW_GATED_CHANNEL', 'THAW_GATE_MARGIN']),
+      ...passedOn(['THAW_AUDIT_KEY']),
+      // A gate judges evaluations: without any there is nothing to ask it.
+      ...(options.evaluationImages === 0 ? {} : passedOn(['THAW_GATED_CHANNEL', 'THAW_GATE_MARGIN'])),
       ...(options.evaluationImages === undefined ? {} : { THAW_EVALUATION_IMAGES: String(options.evaluationImages) }),
       ...(system?.user === undefined
         ? {}
