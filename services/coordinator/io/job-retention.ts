@@ -1,6 +1,7 @@
 /** Removes old jobs of the run's samplers while this coordinator leads. */
 import type { Clock, Logger } from '@thaw/shared/runtime';
 import { collectJobs, type ObjectStore } from '@thaw/shared/storage';
+import { Collection } from './collection.js';
 
 export interface JobRetentionOptions {
   /** Only jobs on its checkpoints. */
@@ -14,30 +15,25 @@ export interface JobRetentionOptions {
 
 export class JobRetention {
   readonly #options: JobRetentionOptions;
-  #nextMs = -Infinity;
-  #running: Promise<void> | undefined;
-  #stopped = false;
+  readonly #collection: Collection;
 
   constructor(options: JobRetentionOptions) {
     this.#options = options;
+    this.#collection = new Collection(options.clock, () => this.#collect());
   }
 
   /** Called now and then by whoever leads. Collects if the last time is a sixth of the keeping time ago, or an hour. */
   lookAfter(): void {
-    const { clock, keepMs } = this.#options;
-    const nowMs = clock.nowMs();
-    if (keepMs === 0 || this.#stopped || this.#running !== undefined || nowMs < this.#nextMs) return;
-    this.#nextMs = nowMs + Math.min(keepMs / 6, 3_600_000);
-    this.#running = this.#collect().finally(() => (this.#running = undefined));
+    const { keepMs } = this.#options;
+    if (keepMs > 0) this.#collection.begin(Math.min(keepMs / 6, 3_600_000));
   }
 
   /** Resolves when no collection is under way; none is begun any more. */
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    await this.idle();
+  stop(): Promise<void> {
+    return this.#collection.stop();
   }
-  async idle(): Promise<void> {
-    await this.#running;
+  idle(): Promise<void> {
+    return this.#collection.idle();
   }
 
   async #collect(): Promise<void> {

@@ -1,6 +1,7 @@
 /** Removes old checkpoints of the run, and blobs that nothing names any more, while this coordinator leads. */
 import type { Clock, Logger } from '@thaw/shared/runtime';
 import { checkpointsOfOpenJobs, collectGarbage, type CollectReport, type ObjectStore } from '@thaw/shared/storage';
+import { Collection } from './collection.js';
 
 export interface RetentionOptions {
   /** Only its checkpoints are removed; those of other runs in the same store are their coordinators' business. */
@@ -18,13 +19,12 @@ export interface RetentionOptions {
 
 export class Retention {
   readonly #options: RetentionOptions;
-  #nextMs = -Infinity;
+  readonly #collection: Collection;
   #leads = false;
-  #stopped = false;
-  #running: Promise<void> | undefined;
 
   constructor(options: RetentionOptions) {
     this.#options = options;
+    this.#collection = new Collection(options.clock, () => this.#collect());
   }
 
   /** Two leaders collecting at once would be harmless, and wasted work. */
@@ -37,20 +37,16 @@ export class Retention {
    * the grace period, and a collection lists every blob.
    */
   committed(): void {
-    const { clock, keepLast, graceMs } = this.#options;
-    const nowMs = clock.nowMs();
-    if (keepLast === 0 || !this.#leads || this.#stopped || this.#running !== undefined || nowMs < this.#nextMs) return;
-    this.#nextMs = nowMs + graceMs / 6;
-    this.#running = this.#collect().finally(() => (this.#running = undefined));
+    const { keepLast, graceMs } = this.#options;
+    if (keepLast > 0 && this.#leads) this.#collection.begin(graceMs / 6);
   }
 
   /** Resolves when no collection is under way; none is begun any more. */
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    await this.idle();
+  stop(): Promise<void> {
+    return this.#collection.stop();
   }
-  async idle(): Promise<void> {
-    await this.#running;
+  idle(): Promise<void> {
+    return this.#collection.idle();
   }
 
   /** A failure costs disk space and nothing else; the next commit tries again. */

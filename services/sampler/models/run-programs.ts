@@ -143,10 +143,6 @@ export class RunPrograms {
       throw new ThawError('THAW_ENGINE_NOT_DETERMINISTIC', 'The same call gave different bits.');
   }
 
-  async dispose(): Promise<void> {
-    await this.#degrade.dispose();
-  }
-
   async #step(network: VersionNetwork, rows: readonly StepRow[], size: number): Promise<StepOutput[]> {
     const padded = pad(rows, size);
     const inputs: Record<string, TensorData> = {
