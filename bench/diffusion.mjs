@@ -2,22 +2,19 @@
 // CPU time and memory of degradation, training steps and Algorithm 2 by blur, one thread, beside PyTorch with the official way to blur (one
 // convolution per step), in the same rounds. PyTorch is used if `python3`, or the Python that THAW_BENCH_PYTHON names, can import torch.
 // Algorithm 2 is measured at a few severities; the cost of a whole image is the sum over all severities on the lines between them.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { median, relativeError, round, textOption } from './comparison.mjs';
 import { runOf, severitiesOf, writeTensors } from './diffusion/inputs.mjs';
 import { works } from './diffusion/works.mjs';
 import { findPython, start } from './engine/children.mjs';
 import { keep, machine, numberOption, wantsJson } from './results.mjs';
 
-const option = (name) =>
-  process.argv.includes(`--${name}`) ? process.argv[process.argv.indexOf(`--${name}`) + 1] : '';
 const torch = findPython();
 const before = machine();
 const say = (line) => process.stderr.write(`${line}\n`);
-const round = (value, digits) => Number(value.toPrecision(digits));
-const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
 const warmUp = 1;
 
 const part = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -29,22 +26,6 @@ const contestants = [
     command: [torch?.python, part('peers/torch_diffusion.py'), layout],
   })),
 ].filter(({ ours }) => ours || torch !== undefined);
-
-/** |a - b| / |b| of all values together, and of the first of them (the loss of a training step). */
-function relativeErrors(fileA, fileB) {
-  const floats = (file) => {
-    const bytes = readFileSync(file);
-    return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-  };
-  const [a, b] = [floats(fileA), floats(fileB)];
-  if (a.length !== b.length) throw new Error(`the results have ${a.length} and ${b.length} values`);
-  let [difference, whole] = [0, 0];
-  for (let i = 0; i < a.length; i++) {
-    difference += (a[i] - b[i]) ** 2;
-    whole += b[i] ** 2;
-  }
-  return round(Math.sqrt(difference / whole), 2);
-}
 
 /** CPU milliseconds of a call at every severity from T to 1, on the lines between those measured. */
 function overAllSeverities(at, values) {
@@ -74,7 +55,7 @@ async function measure(given) {
       const files = ['ours', 'peer'].map((name) => join(folder, name));
       await mine.ask({ do: 'result', file: files[0], index: 0 });
       await peer.ask({ do: 'result', file: files[1], index: 0 });
-      errors[mine.name] = relativeErrors(files[0], files[1]);
+      errors[mine.name] = round(relativeError(files[0], files[1]), 2);
     }
     // Every call of a round has severities of its own, equal on all sides; in sampling a round is one call per severity.
     const calls = work.kind === 'sample' ? work.at.map((_, k) => k) : [];
@@ -120,7 +101,7 @@ function summary(work, running, errors) {
 
 if (torch === undefined) say('No Python with torch was found (THAW_BENCH_PYTHON, python3): ratios will be null.');
 const selected = works({ rounds: numberOption('rounds', 9), fewRounds: numberOption('few-rounds', 5) }).filter(
-  ({ work }) => work.includes(option('only')),
+  ({ work }) => work.includes(textOption('only')),
 );
 const results = [];
 for (const work of selected) {
@@ -129,7 +110,7 @@ for (const work of selected) {
   const costs = Object.entries(result.cpuMsPerImage).map(([name, value]) => `${name} ${value}`);
   say(`${result.work}: CPU ms per image ${costs.join(', ')}; ratio ${result.ratio}`);
 }
-const name = option('only') === '' ? 'diffusion' : `diffusion-${option('only').replace(/\W+/g, '-')}`;
+const name = textOption('only') === '' ? 'diffusion' : `diffusion-${textOption('only').replace(/\W+/g, '-')}`;
 keep(name, before, {
   command: ['npm run bench -- diffusion', ...process.argv.slice(2)].join(' '),
   torch: torch?.torch ?? null,

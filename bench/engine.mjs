@@ -2,39 +2,19 @@
 // CPU time of training steps, forward passes and the optimizer, one thread, beside PyTorch in the same rounds: every
 // contestant is a process of its own, and they take turns call by call. PyTorch is used if `python3`, or the Python
 // that THAW_BENCH_PYTHON names, can import torch. The gradients (or images) of both sides are compared as well.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { median, relativeError, round, textOption } from './comparison.mjs';
 import { contestants, findPython, start } from './engine/children.mjs';
 import { writeTensors } from './engine/network.mjs';
 import { works } from './engine/works.mjs';
 import { keep, machine, numberOption, wantsJson } from './results.mjs';
 
-const option = (name) =>
-  process.argv.includes(`--${name}`) ? process.argv[process.argv.indexOf(`--${name}`) + 1] : '';
 const torch = findPython();
 const before = machine();
 const say = (line) => process.stderr.write(`${line}\n`);
-const round = (value, digits) => Number(value.toPrecision(digits));
 const warmUpCalls = 2;
-
-const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
-
-/** |a - b| / |b| of all values together. The first value of a training result is the loss, which is left out. */
-function relativeError(fileA, fileB, skip) {
-  const floats = (file) => {
-    const bytes = readFileSync(file);
-    return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4).subarray(skip);
-  };
-  const [a, b] = [floats(fileA), floats(fileB)];
-  if (a.length !== b.length) throw new Error(`the results have ${a.length} and ${b.length} values`);
-  let [difference, whole] = [0, 0];
-  for (let i = 0; i < a.length; i++) {
-    difference += (a[i] - b[i]) ** 2;
-    whole += b[i] ** 2;
-  }
-  return Math.sqrt(difference / whole);
-}
 
 async function measure(work) {
   const folder = mkdtempSync(join(tmpdir(), 'thaw-bench-'));
@@ -95,7 +75,7 @@ function summary({ work, kind, target, rounds }, running, errors) {
 
 if (torch === undefined) say('No Python with torch was found (THAW_BENCH_PYTHON, python3): ratios will be null.');
 const selected = works({ rounds: numberOption('rounds', 9), fewRounds: numberOption('few-rounds', 7) }).filter(
-  ({ work }) => work.includes(option('only')),
+  ({ work }) => work.includes(textOption('only')),
 );
 const results = [];
 for (const work of selected) {
@@ -119,7 +99,7 @@ if (step(2) && step(8)) {
     target: 20,
   });
 }
-const name = option('only') === '' ? 'engine' : `engine-${option('only').replace(/\W+/g, '-')}`;
+const name = textOption('only') === '' ? 'engine' : `engine-${textOption('only').replace(/\W+/g, '-')}`;
 keep(name, before, {
   command: ['npm run bench -- engine', ...process.argv.slice(2)].join(' '),
   torch: torch?.torch ?? null,
