@@ -49,7 +49,7 @@ export class TfjsEngine implements Engine {
     definitions: readonly ProgramDefinition[],
     weights: Readonly<Record<string, Float32Array>>,
   ): Promise<FixedPrograms> {
-    for (const definition of definitions) checkFixedWeights(definition, weights);
+    checkFixedWeights(definitions, weights);
     const loaded = await Promise.all(definitions.map((definition) => this.#load(definition)));
     return {
       programs: loaded.map((compiled) => ({

@@ -13,7 +13,7 @@ export function withConstantWeights(
   definition: ProgramDefinition,
   weights: Readonly<Record<string, Float32Array>>,
 ): ProgramDefinition {
-  checkFixedWeights(definition, weights);
+  checkFixedWeights([definition], weights);
   const { gradientOf: _, ...forward } = definition;
   const constants = (): Record<string, tf.Tensor> =>
     Object.fromEntries(
@@ -22,19 +22,27 @@ export function withConstantWeights(
   return { ...forward, weights: {}, fn: (_none, inputs) => definition.fn(constants(), inputs) };
 }
 
-/** @throws THAW_ENGINE_PROGRAM_INVALID for a missing weight, one of another size, one that is not finite, or a gradient. */
+/**
+ * Programs of one network share their weights, so the values of each are looked at once.
+ * @throws THAW_ENGINE_PROGRAM_INVALID for a missing weight, one of another size, one that is not finite, or a gradient.
+ */
 export function checkFixedWeights(
-  { name: program, weights: specs, gradientOf }: ProgramDefinition,
+  definitions: readonly ProgramDefinition[],
   weights: Readonly<Record<string, Float32Array>>,
 ): void {
-  const refuse = (problem: string): never => {
-    throw new ThawError('THAW_ENGINE_PROGRAM_INVALID', `program '${program}' with constant weights: ${problem}`);
-  };
-  if (gradientOf !== undefined) refuse('gradients are taken of weights that can change');
-  for (const [name, { shape }] of Object.entries(specs)) {
-    const data = weights[name];
-    const size = shape.reduce((product, length) => product * length, 1);
-    if (data?.length !== size) refuse(`weight '${name}' needs ${size} values, got ${data?.length ?? 'nothing'}`);
-    if (!data!.every(Number.isFinite)) refuse(`weight '${name}' has a value that is not finite`);
+  const finite = new Set<string>();
+  for (const { name: program, weights: specs, gradientOf } of definitions) {
+    const refuse = (problem: string): never => {
+      throw new ThawError('THAW_ENGINE_PROGRAM_INVALID', `program '${program}' with constant weights: ${problem}`);
+    };
+    if (gradientOf !== undefined) refuse('gradients are taken of weights that can change');
+    for (const [name, { shape }] of Object.entries(specs)) {
+      const data = weights[name];
+      const size = shape.reduce((product, length) => product * length, 1);
+      if (data?.length !== size) refuse(`weight '${name}' needs ${size} values, got ${data?.length ?? 'nothing'}`);
+      if (finite.has(name)) continue;
+      if (!data!.every(Number.isFinite)) refuse(`weight '${name}' has a value that is not finite`);
+      finite.add(name);
+    }
   }
 }

@@ -89,7 +89,7 @@ export class OnnxEngine implements Engine {
     weights: Readonly<Record<string, Float32Array>>,
   ): Promise<FixedPrograms> {
     this.#refuseWhenClosed();
-    for (const definition of definitions) checkFixedWeights(definition, weights);
+    checkFixedWeights(definitions, weights);
     const { provider, workers } = this.#options.description;
     const pool = openPool(provider, workers);
     try {
