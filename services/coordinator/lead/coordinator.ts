@@ -7,11 +7,14 @@ import { CheckpointLead, type CheckpointEffect } from './checkpoint-lead.js';
 import type { CoordinatorEffect, CoordinatorEvent, CoordinatorOptions, TrainerView } from './events.js';
 import { LaneBalance } from './lane-balance.js';
 import { Membership } from './membership.js';
+import { difference } from './plan-difference.js';
+import { PlanLead, type PlanEffect } from './plan-lead.js';
 import { meanLoss, StepLog } from './step-log.js';
 import { Stragglers } from './stragglers.js';
 
 export class Coordinator {
   private readonly options: CoordinatorOptions;
+  private readonly lead: PlanLead;
   private readonly membership: Membership;
   private readonly checkpoints: CheckpointLead;
   private readonly stepLog: StepLog;
@@ -20,25 +23,13 @@ export class Coordinator {
   private effects: CoordinatorEffect[] = [];
   private nowMs = 0;
 
-  /** As last read or written by this coordinator. */
-  private plan: Plan | undefined;
-  private etag: string | undefined;
-  /** When the object was last seen to differ from before. */
-  private changedMs = 0;
-  private epoch: number | undefined;
-  /** The one outstanding operation on the object. */
-  private pending:
-    { readonly kind: 'read' } | { readonly kind: 'swap'; readonly plan: Plan; readonly startedMs: number } | undefined;
-  private readMs = -Infinity;
-  private renewedMs = 0;
   private fingerprint: string | null = null;
-  private releasing = false;
-  private released = false;
   private finished = false;
   private halted = false;
 
   constructor(options: CoordinatorOptions) {
     this.options = options;
+    this.lead = new PlanLead(options);
     this.membership = new Membership(options.timings);
     this.checkpoints = new CheckpointLead(options);
     this.stepLog = new StepLog(8 * options.timings.heartbeatMs, options.committedStep ?? 0);
@@ -49,15 +40,15 @@ export class Coordinator {
   }
 
   get leading(): boolean {
-    return this.epoch !== undefined;
+    return this.lead.leading;
   }
   get currentPlan(): Plan | undefined {
-    return this.plan;
+    return this.lead.plan;
   }
 
   /** @param nowMs the process's monotonic clock; never goes back */
   handle(event: CoordinatorEvent, nowMs: number): CoordinatorEffect[] {
-    if (this.released) return [];
+    if (this.lead.released) return [];
     this.nowMs = nowMs;
     this.dispatch(event);
     if (this.leading) this.govern();
@@ -68,7 +59,7 @@ export class Coordinator {
 
   /** Trainers as the leader knows them, by id. */
   view(nowMs: number): TrainerView[] {
-    const plan = this.plan;
+    const { plan } = this.lead;
     return this.membership
       .present(nowMs)
       .map((message): TrainerView => {
@@ -89,20 +80,15 @@ export class Coordinator {
   private dispatch(event: CoordinatorEvent): void {
     switch (event.kind) {
       case 'start':
-        return this.read();
+        return this.perform(this.lead.read(this.nowMs));
       case 'tick':
         return this.tick();
       case 'planRead':
-        this.pending = undefined;
-        return this.planRead(event.found);
+        return this.perform(this.lead.planRead(event.found, this.nowMs));
       case 'planSwapped':
-        return this.planSwapped(event.swapped, event.etag);
+        return this.perform(this.lead.planSwapped(event.swapped, event.etag, this.nowMs));
       case 'planFailed':
-        // Done or not done: only the object can tell. The next tick reads it.
-        this.pending = undefined;
-        this.readMs = this.nowMs;
-        this.etag = undefined;
-        return;
+        return this.lead.planFailed(this.nowMs);
       case 'heartbeat':
         if (this.leading) this.heartbeat(event.request, event.message);
         return;
@@ -117,126 +103,34 @@ export class Coordinator {
       case 'manifestFailed':
         return this.checkpoints.manifestFailed(event.step);
       case 'release':
-        this.releasing = true;
-        if (!this.leading && this.pending === undefined) this.release();
-        return;
+        return this.perform(this.lead.release());
     }
-  }
-
-  // ---- the lead ---------------------------------------------------------------------------------------------------------
-
-  private read(): void {
-    if (this.pending !== undefined) return;
-    this.pending = { kind: 'read' };
-    this.readMs = this.nowMs;
-    this.effects.push({ kind: 'readPlan' });
-  }
-  private swap(plan: Plan): void {
-    this.pending = { kind: 'swap', plan, startedMs: this.nowMs };
-    this.effects.push({ kind: 'swapPlan', plan, expectedEtag: this.etag });
   }
 
   private tick(): void {
-    const { timings } = this.options;
-    if (!this.leading) {
-      if (this.releasing && this.pending === undefined) return this.release();
-      // A lost answer must not keep a standby waiting for ever.
-      if (this.pending !== undefined && this.nowMs - this.readMs > timings.leadTtlMs) this.pending = undefined;
-      if (this.nowMs - this.readMs >= timings.renewMs) this.read();
-      return;
+    if (this.leading) {
+      this.membership.prune(this.nowMs);
+      this.tell([]);
     }
-    this.membership.prune(this.nowMs);
-    this.tell([]);
-    if (this.nowMs - this.renewedMs >= timings.leadTtlMs)
-      return this.stepDown('the plan object could not be renewed in time');
-    if (this.etag === undefined && this.nowMs - this.readMs >= timings.heartbeatMs) this.read();
+    this.perform(this.lead.tick(this.nowMs));
   }
 
-  private planRead(found: { readonly plan: Plan; readonly etag: string } | undefined): void {
-    const { id, run, laneCount, timings } = this.options;
-    if (this.leading) {
-      if (found === undefined || found.plan.leader.id !== id || found.plan.leader.epoch !== this.epoch)
-        return this.stepDown('another coordinator has the lead');
-      // An own write whose answer was lost.
-      return this.written(found.plan, found.etag, this.renewedMs);
-    }
-    if (this.releasing) return this.release();
-    if (found === undefined) {
-      this.etag = undefined;
-      this.plan = undefined;
-      const leader = { id, epoch: 1, renewal: 0, released: false };
-      return this.swap({
-        format: 'thaw.plan/1',
-        run,
-        fingerprint: null,
-        leader,
-        generation: 0,
-        laneCount,
-        members: [],
-      });
-    }
-    if (found.plan.run !== run || found.plan.laneCount !== laneCount) {
-      const there = `run ${found.plan.run} with ${found.plan.laneCount} lanes`;
-      this.effects.push({
-        kind: 'alarm',
-        code: 'THAW_RUN_CONFLICT',
-        message: `The plan object belongs to ${there}, this is ${run} with ${laneCount}.`,
-      });
-      return;
-    }
-    if (found.etag !== this.etag) this.changedMs = this.nowMs;
-    this.etag = found.etag;
-    this.plan = found.plan;
-    if (!found.plan.leader.released && this.nowMs - this.changedMs < timings.leadTtlMs) return;
-    this.swap({ ...found.plan, leader: { id, epoch: found.plan.leader.epoch + 1, renewal: 0, released: false } });
+  private perform(effects: readonly PlanEffect[]): void {
+    for (const effect of effects)
+      if (effect.kind === 'taken') this.taken(effect.plan);
+      else if (effect.kind === 'generationWritten') this.generationWritten(effect.before, effect.plan);
+      else this.effects.push(effect);
   }
 
-  private planSwapped(swapped: boolean, etag: string | undefined): void {
-    const pending = this.pending;
-    this.pending = undefined;
-    if (pending?.kind !== 'swap') return;
-    if (!swapped || etag === undefined) return this.read();
-    if (this.leading) {
-      if (pending.plan.leader.released) {
-        this.effects.push({ kind: 'stepDown', reason: 'it leaves' });
-        return this.release();
-      }
-      return this.written(pending.plan, etag, pending.startedMs);
-    }
-    this.epoch = pending.plan.leader.epoch;
-    this.plan = pending.plan;
-    this.etag = etag;
-    this.fingerprint = pending.plan.fingerprint;
-    this.renewedMs = pending.startedMs;
+  private taken(plan: Plan): void {
+    this.fingerprint = plan.fingerprint;
     this.membership.begin(this.nowMs);
     this.balance.begin();
     this.checkpoints.begin();
-    this.effects.push({ kind: 'lead', epoch: this.epoch, plan: this.plan });
     this.announce();
   }
 
-  private stepDown(reason: string): void {
-    this.epoch = undefined;
-    this.pending = undefined;
-    this.etag = undefined;
-    this.plan = undefined;
-    this.changedMs = this.nowMs;
-    this.effects.push({ kind: 'stepDown', reason });
-    if (this.releasing) this.release();
-    else this.read();
-  }
-  private release(): void {
-    this.released = true;
-    this.effects.push({ kind: 'released' });
-  }
-
-  /** The object holds this plan of ours. */
-  private written(plan: Plan, etag: string, renewedMs: number): void {
-    const before = this.plan;
-    this.plan = plan;
-    this.etag = etag;
-    this.renewedMs = Math.max(this.renewedMs, renewedMs);
-    if (before === undefined || plan.generation <= before.generation) return;
+  private generationWritten(before: Plan, plan: Plan): void {
     this.balance.begin();
     this.announce();
     for (const { id } of plan.members) {
@@ -247,15 +141,18 @@ export class Coordinator {
   }
 
   private announce(): void {
-    if (this.leading && this.plan !== undefined)
-      this.effects.push({ kind: 'announce', announcement: { plan: this.plan, checkpoint: this.checkpoints.news } });
+    if (this.leading && this.lead.plan !== undefined)
+      this.effects.push({
+        kind: 'announce',
+        announcement: { plan: this.lead.plan, checkpoint: this.checkpoints.news },
+      });
   }
 
   // ---- membership -------------------------------------------------------------------------------------------------------
 
   /** Writes what has to be written: a change of members, the renewal, the release. Written first, announced afterwards. */
   private govern(): void {
-    const plan = this.plan;
+    const { plan } = this.lead;
     if (plan === undefined) return;
     const alive = (id: string): boolean => this.membership.alive(id, this.nowMs);
     this.effects.push(...this.withFingerprint(this.checkpoints.tick(this.nowMs, plan.members.length, alive)));
@@ -263,9 +160,12 @@ export class Coordinator {
       this.finished = true;
       this.effects.push({ kind: 'finished', step: this.options.steps });
     }
-    if (this.pending !== undefined || this.etag === undefined) return;
-    const leader = { ...plan.leader, renewal: plan.leader.renewal + 1 };
-    if (this.releasing) return this.swap({ ...plan, leader: { ...leader, released: true } });
+    if (this.lead.writable)
+      this.perform(this.lead.write(this.lead.leaving ? undefined : this.change(plan), this.nowMs));
+  }
+
+  /** What the next plan has to change; undefined for nothing. */
+  private change(plan: Plan): Partial<Plan> | undefined {
     const ids = this.membership.desired(plan, this.nowMs);
     let members = assignLanes(plan.laneCount, plan.members, ids);
     let changed = members.length > 0 && members.map(({ id }) => id).join() !== plan.members.map(({ id }) => id).join();
@@ -274,18 +174,12 @@ export class Coordinator {
       changed = balanced !== undefined;
       members = balanced ?? members;
     }
-    if (changed || this.fingerprint !== plan.fingerprint)
-      this.swap({
-        ...plan,
-        leader,
-        fingerprint: this.fingerprint,
-        ...(changed && { generation: plan.generation + 1, members }),
-      });
-    else if (this.nowMs - this.renewedMs >= this.options.timings.renewMs) this.swap({ ...plan, leader });
+    if (!changed && this.fingerprint === plan.fingerprint) return undefined;
+    return { fingerprint: this.fingerprint, ...(changed && { generation: plan.generation + 1, members }) };
   }
 
   private heartbeat(request: number, message: Heartbeat): void {
-    const plan = this.plan!;
+    const plan = this.lead.plan!;
     const refusal = this.refusal(message, plan);
     if (refusal !== undefined) {
       this.effects.push(
@@ -371,15 +265,11 @@ export class Coordinator {
     return this.leasesOf(message.id, step);
   }
   private leasesOf(id: string, fromStep: number): LeaseHandOut | null {
-    const plan = this.plan!;
+    const plan = this.lead.plan!;
     const lanes = lanesOf(plan, id);
     if (lanes.length === 0) return null;
-    return {
-      run: this.options.run,
-      to: id,
-      generation: plan.generation,
-      ...pick(this.options.leasesFor(lanes, fromStep, plan.generation)),
-    };
+    const { throughStep, leases } = this.options.leasesFor(lanes, fromStep, plan.generation);
+    return { run: this.options.run, to: id, generation: plan.generation, throughStep, leases: [...leases] };
   }
 
   private watchSpeed(message: Heartbeat, plan: Plan): void {
@@ -407,23 +297,4 @@ export class Coordinator {
       effect.kind === 'commitManifest' ? { ...effect, fingerprint: this.fingerprint ?? '' } : effect,
     );
   }
-}
-
-const pick = ({
-  throughStep,
-  leases,
-}: ReturnType<CoordinatorOptions['leasesFor']>): Pick<LeaseHandOut, 'throughStep' | 'leases'> => ({
-  throughStep,
-  leases: [...leases],
-});
-
-function difference(before: Plan, after: Plan): string {
-  const old = new Set(before.members.map(({ id }) => id));
-  const now = new Set(after.members.map(({ id }) => id));
-  const came = [...now].filter((id) => !old.has(id));
-  const went = [...old].filter((id) => !now.has(id));
-  const moved = after.members.filter(({ id, lanes }) => old.has(id) && lanes.join() !== lanesOf(before, id).join());
-  const changes = [...came.map((id) => `${id} joins`), ...went.map((id) => `${id} is gone`)];
-  if (changes.length > 0) return changes.join(', ');
-  return `lanes by speed: ${moved.map(({ id, lanes }) => `${id} has ${lanes.length}`).join(', ')}`;
 }
