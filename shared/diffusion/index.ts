@@ -33,6 +33,6 @@ export {
 } from './samplers/plan.js';
 export type { SamplerCallbacks, SamplingTrace } from './samplers/run.js';
 export { algorithm2Update, runSampler, traceSampler } from './samplers/run.js';
-export { l1, psnr, rmse, toZeroOne } from './metrics/pixel-error.js';
+export { l1, meanSquaredError, psnr, rmse, toZeroOne } from './metrics/pixel-error.js';
 export type { ImageBatchShape, SsimResult } from './metrics/ssim.js';
 export { ssim } from './metrics/ssim.js';

@@ -1,6 +1,7 @@
 /** Evaluation: how good estimates of held-out images are, wherever they were computed. */
 export type { Estimate, EstimateOrigin, EstimateSource, StateError } from './estimates.js';
 export { meanSquare } from './estimates.js';
+export { hasSsim, imageErrors } from './image-errors.js';
 export {
   conventionNames,
   degradedChoices,

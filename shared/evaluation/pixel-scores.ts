@@ -1,9 +1,10 @@
 /** Errors of pixels, image by image, with intervals; and along the trajectory. */
-import { l1, psnr, ssim, toZeroOne } from '@thaw/shared/diffusion';
+import { toZeroOne } from '@thaw/shared/diffusion';
 import { ThawError } from '@thaw/shared/protocol';
 import { middle, resample, type Interval } from './bootstrap.js';
 import type { ComparedImages } from './conventions.js';
 import { meanSquare, type ImageShape, type StateError } from './estimates.js';
+import { hasSsim, imageErrors, ssimWindow } from './image-errors.js';
 import { reportRows, type PixelMetric, type ReportRow } from './metrics.js';
 
 /** RMSE of the states x_s and of the estimates R(x_s, s - 1), over all images. */
@@ -14,11 +15,6 @@ export interface CurvePoint {
 }
 
 export type RowScores = Record<ReportRow, Interval>;
-
-/** Equal images have no finite PSNR; JSON has no infinity. */
-const highestPsnrDb = 100;
-/** Edge of SSIM's window. */
-const ssimWindow = 11;
 
 export interface PixelScoresOptions {
   readonly shape: ImageShape;
@@ -37,7 +33,7 @@ export class PixelScores {
   /** @throws ThawError THAW_REQUEST_INVALID when SSIM is asked for on images below its window */
   constructor(options: PixelScoresOptions) {
     const { height, width } = options.shape;
-    if (options.metrics.includes('ssim') && Math.min(height, width) < ssimWindow)
+    if (options.metrics.includes('ssim') && !hasSsim(options.shape))
       throw new ThawError(
         'THAW_REQUEST_INVALID',
         `metrics: ssim needs images of ${ssimWindow} pixels, these have ${width} x ${height}.`,
@@ -53,9 +49,9 @@ export class PixelScores {
       const other = toZeroOne(compared[row]);
       const values: Record<PixelMetric, () => number> = {
         rmse: () => meanSquare(compared[row], original),
-        ssim: () => ssim(other, clean, { batch: 1, ...shape }).mean,
-        psnr: () => Math.min(highestPsnrDb, psnr(other, clean)),
-        l1: () => l1(other, clean),
+        ssim: () => imageErrors.ssim(other, clean, shape),
+        psnr: () => imageErrors.psnr(other, clean),
+        l1: () => imageErrors.l1(other, clean),
       };
       for (const metric of metrics) this.#values.get(`${metric}/${row}`)!.push(values[metric]());
     }

@@ -1,5 +1,6 @@
 /** Scores of restorations against what costs nothing: the degraded image, a black one, the mean training image. Pure. */
-import { psnr, ssim } from '@thaw/shared/diffusion';
+import { toZeroOne } from '@thaw/shared/diffusion';
+import { hasSsim, imageErrors } from '@thaw/shared/evaluation';
 import type { EvaluateResult } from '@thaw/shared/protocol';
 import type { ImageShape } from '../ports.js';
 
@@ -17,12 +18,6 @@ const compared = ['degraded', 'black', 'mean', 'direct', 'sampled'] as const;
 type Compared = (typeof compared)[number];
 type PerImage = Record<Compared, number>;
 
-/** PSNR of equal images; infinity is no JSON number. */
-const highestPsnrDb = 100;
-/** SSIM needs this edge. */
-const ssimWindow = 11;
-
-const unit = (x: Float32Array): Float32Array => x.map((value) => (value + 1) / 2);
 const zero = (): PerImage => ({ degraded: 0, black: 0, mean: 0, direct: 0, sampled: 0 });
 
 /** Adds up image by image; all values are on the scale [0, 1], as the paper reports them. */
@@ -44,29 +39,20 @@ export class ScoreBoard {
   }
 
   add(image: ScoredImage): void {
-    const original = unit(image.original);
+    const clean = toZeroOne(image.original);
     const others: Record<Compared, Float32Array> = {
-      degraded: unit(image.degraded),
+      degraded: toZeroOne(image.degraded),
       black: this.#black,
       mean: this.#mean,
-      direct: unit(image.direct),
-      sampled: unit(image.sampled),
+      direct: toZeroOne(image.direct),
+      sampled: toZeroOne(image.sampled),
     };
-    const { height, width, channels } = this.#shape;
     for (const name of compared) {
       const other = others[name];
-      let absolute = 0;
-      let squared = 0;
-      for (let i = 0; i < original.length; i++) {
-        const difference = other[i]! - original[i]!;
-        absolute += Math.abs(difference);
-        squared += difference * difference;
-      }
-      this.#absolute[name] += absolute / original.length;
-      this.#squared[name] += squared / original.length;
-      if (Math.min(height, width) >= ssimWindow)
-        this.#ssim[name] += ssim(other, original, { batch: 1, height, width, channels }).mean;
-      this.#psnr[name] += Math.min(highestPsnrDb, psnr(other, original));
+      this.#absolute[name] += imageErrors.l1(other, clean);
+      this.#squared[name] += imageErrors.square(other, clean);
+      if (hasSsim(this.#shape)) this.#ssim[name] += imageErrors.ssim(other, clean, this.#shape);
+      this.#psnr[name] += imageErrors.psnr(other, clean);
     }
     this.#images++;
   }

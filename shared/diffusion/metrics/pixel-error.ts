@@ -13,13 +13,16 @@ export function l1(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return sum / a.length;
 }
 
-/** Square root of the mean of (a - b)^2. The paper reports it on images scaled to [0, 1]. */
-export function rmse(a: ArrayLike<number>, b: ArrayLike<number>): number {
+/** Mean of (a - b)^2. */
+export function meanSquaredError(a: ArrayLike<number>, b: ArrayLike<number>): number {
   checkEqualLength(a, b);
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += (a[i]! - b[i]!) * (a[i]! - b[i]!);
-  return Math.sqrt(sum / a.length);
+  return sum / a.length;
 }
+
+/** Square root of the mean of (a - b)^2. The paper reports it on images scaled to [0, 1]. */
+export const rmse = (a: ArrayLike<number>, b: ArrayLike<number>): number => Math.sqrt(meanSquaredError(a, b));
 
 /** Peak signal to noise ratio in dB; `range` is the distance from the smallest to the largest value an image may have. */
 export const psnr = (a: ArrayLike<number>, b: ArrayLike<number>, range = 1): number =>
