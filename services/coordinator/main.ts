@@ -1,6 +1,6 @@
 /** The coordinator process: leads the run, or stands by; serves the page and the API. */
 import { fileURLToPath } from 'node:url';
-import { leaseHorizon, leaseWindow, loadRunSets, stepsPerEpoch, trainSchedule } from '@thaw/shared/data';
+import { bindRunSets, leaseHorizon, leaseWindow, loadRunSets, stepsPerEpoch, trainSchedule } from '@thaw/shared/data';
 import {
   ChannelMovedSchema,
   checkpointSliceCount,
@@ -37,7 +37,9 @@ async function main(): Promise<void> {
   const stored = await loadRun(store, config.run);
   const { config: run, targetSteps } = stored;
   await checkStoreFitness(store, id);
-  const { own, partners } = await loadRunSets(store, run);
+  const sets = await loadRunSets(store, run);
+  await bindRunSets(store, run, sets);
+  const { own, partners } = sets;
   const { manifest, order } = own;
   const readSets = partners === undefined ? [own] : [own, partners];
   const dataset = { name: manifest.name, sha256: manifest.contentSha256 };

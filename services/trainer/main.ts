@@ -1,5 +1,13 @@
 /** The trainer process: configuration from the environment, then the machine in its shell until it has left the run. */
-import { LeasedShards, ShardCache, loadRunSets, stepsPerEpoch, trainSchedule, type ReadSet } from '@thaw/shared/data';
+import {
+  LeasedShards,
+  ShardCache,
+  bindRunSets,
+  loadRunSets,
+  stepsPerEpoch,
+  trainSchedule,
+  type ReadSet,
+} from '@thaw/shared/data';
 import type { EngineKind } from '@thaw/shared/engine';
 import { networkWeightSpecs } from '@thaw/shared/model';
 import { checkpointSliceCount, deriveTimings, laneCount } from '@thaw/shared/protocol';
@@ -32,7 +40,9 @@ async function main(): Promise<void> {
 
   const store = await openStore(config.storeUrl);
   const { config: run, targetSteps } = await loadRun(store, config.run);
-  const { own, partners } = await loadRunSets(store, run);
+  const sets = await loadRunSets(store, run);
+  await bindRunSets(store, run, sets);
+  const { own, partners } = sets;
   const lanes = laneCount(run);
   const progress = new Progress({ what: 'No step was applied', limitMs: stepLimitMs, nowMs: clock.nowMs() });
   health.register('steps', 'ready', progress.check);

@@ -17,7 +17,7 @@ export { epochOfStep, planEpoch, readsOf, sampleOrder, stepsPerEpoch } from './l
 export type { EpochPlan, LaneSchedule, Segment } from './lanes.js';
 export { leaseHorizon, leasesFor, leaseWindow, trainSchedule } from './leases.js';
 export type { ReadSet, SampleOrder } from './leases.js';
-export { checkImagesFit, loadRunSets } from './run-sets.js';
+export { bindRunSets, checkImagesFit, loadRunSets } from './run-sets.js';
 export { LeaseBook } from './lease-book.js';
 export type { LeasedReads } from './lease-book.js';
 export { augment, augmentBytes, centreBatch, centreBytes, cutBatch, drawAugment } from './augmentation.js';

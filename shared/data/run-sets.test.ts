@@ -3,7 +3,7 @@ import { MemoryStore } from '@thaw/shared/storage';
 import { beforeAll, expect, it } from 'vitest';
 import type { ImageSource } from './image-source.js';
 import { packDataset } from './packing.js';
-import { loadRunSets } from './run-sets.js';
+import { bindRunSets, loadRunSets } from './run-sets.js';
 
 const runOf = (dataset: string, degradation: object = { family: 'noise', steps: 2 }, data = {}): RunConfig =>
   RunConfigSchema.parse({
@@ -62,4 +62,24 @@ it('are refused, with the field and what is allowed, when they do not fit the ru
   expect(await refusal(animorphosis('grey'))).toContain('degradation.partners: the images of "grey"');
   expect(await refusal(animorphosis('absent'))).toContain('THAW_DATASET_NOT_FOUND');
   expect(await refusal(runOf('colour'))).toBe('taken');
+});
+
+it('stay those that the run began with', async () => {
+  const run = { ...runOf('colour', { family: 'animorphosis', steps: 2, partners: 'small' }), name: 'bound' };
+  await packDataset(store, { train: source(8, 3) }, { name: 'small', preprocessing: { method: 'none' } });
+  const began = await loadRunSets(store, run);
+  await bindRunSets(store, run, began);
+  await bindRunSets(store, run, await loadRunSets(store, run));
+
+  await store.delete('datasets/small/manifest.json');
+  await packDataset(store, { train: source(12, 3) }, { name: 'small', preprocessing: { method: 'none' } });
+  const later = await loadRunSets(store, run);
+  await expect(bindRunSets(store, run, later)).rejects.toMatchObject({
+    code: 'THAW_DATASET_CHANGED',
+    message: `Run "bound" began with the images ${began.partners!.manifest.contentSha256} of data set "small"; those in the store now are ${later.partners!.manifest.contentSha256}.`,
+  });
+  await bindRunSets(store, { name: 'another' }, later);
+
+  await store.put('runs/bound/datasets.json', new TextEncoder().encode('{"small": '));
+  await expect(bindRunSets(store, run, began)).rejects.toMatchObject({ code: 'THAW_DATA_CORRUPT' });
 });

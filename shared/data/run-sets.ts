@@ -1,6 +1,7 @@
 /** The data sets that a run reads, checked against its run file before any work. */
-import { laneCount, ThawError, type RunConfig } from '@thaw/shared/protocol';
+import { laneCount, NameSchema, Sha256Schema, ThawError, type RunConfig } from '@thaw/shared/protocol';
 import type { ObjectStore } from '@thaw/shared/storage';
+import { z } from 'zod';
 import type { ReadSet } from './leases.js';
 import { loadManifest } from './manifest.js';
 import type { DatasetManifest } from './manifest.js';
@@ -47,4 +48,41 @@ export async function loadRunSets(
   const partners = await loadManifest(store, run.degradation.partners);
   checkImagesFit(run, partners, 'degradation.partners');
   return { own, partners: { manifest: partners, order: { ...order, of: 'partners' } } };
+}
+
+/** `runs/<run>/datasets.json`: content digest of each data set that the run trains on, by name. */
+const BoundSetsSchema = z.record(NameSchema, Sha256Schema);
+const boundKey = (run: string): string => `runs/${NameSchema.parse(run)}/datasets.json`;
+
+/**
+ * Holds a run to the images it began with: the first process that trains it records the content of its sets, every later one finds the same
+ * content or does not start. Without it, images packed anew under an old name would change what a resumed run computes, unnoticed.
+ * @throws ThawError THAW_DATASET_CHANGED naming both digests; THAW_DATA_CORRUPT for a record that cannot be read
+ */
+export async function bindRunSets(
+  store: ObjectStore,
+  run: Pick<RunConfig, 'name'>,
+  { own, partners }: { readonly own: ReadSet; readonly partners?: ReadSet },
+): Promise<void> {
+  const sets = [own, ...(partners === undefined ? [] : [partners])];
+  const present = Object.fromEntries(sets.map(({ manifest }) => [manifest.name, manifest.contentSha256]));
+  const key = boundKey(run.name);
+  const { created } = await store.putIfAbsent(key, new TextEncoder().encode(`${JSON.stringify(present)}\n`));
+  if (created) return;
+  const bound = readBound((await store.get(key))?.bytes);
+  if (bound === undefined) throw new ThawError('THAW_DATA_CORRUPT', `${key} does not say which images the run uses.`);
+  for (const [name, sha256] of Object.entries(present))
+    if (bound[name] !== sha256)
+      throw new ThawError(
+        'THAW_DATASET_CHANGED',
+        `Run "${run.name}" began with the images ${bound[name] ?? '(none)'} of data set "${name}"; those in the store now are ${sha256}.`,
+      );
+}
+
+function readBound(bytes: Uint8Array | undefined): Record<string, string> | undefined {
+  try {
+    return BoundSetsSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
+  } catch {
+    return undefined;
+  }
 }

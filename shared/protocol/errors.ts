@@ -106,6 +106,11 @@ export const errorRegistry = {
     'The data set of the run file is not in the object store.',
     'Pack it once with `thaw data pack`.',
   ),
+  THAW_DATASET_CHANGED: entry(
+    409,
+    'The images of a data set are not those that the run began with.',
+    'Restore the data set, or start a new run on the new images.',
+  ),
   THAW_DIR_BUSY: entry(
     409,
     'A local cluster already runs on this folder.',
