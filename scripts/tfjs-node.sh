@@ -9,7 +9,8 @@
 #   --into         folder whose node_modules get the package; the present one unless given
 #   --cuda-wheels  folder of nvidia_*_cu12*.whl: their libraries go where TensorFlow looks for them
 #
-# Needs: node and its headers (NODEDIR, or the folder above node's bin), npm, g++, make, python3, unzip; linux-x64.
+# Needs: node, npm, g++, make, python3, unzip; node's headers (below NODEDIR, the folder above node's bin, /usr/local or /usr; those of another
+# Node will do, the addon uses the stable Node-API alone); linux-x64.
 set -euo pipefail
 
 version=4.22.0
@@ -30,8 +31,13 @@ while [ $# -gt 0 ]; do
 done
 [ -f "$wheel" ] || { echo "--wheel must name a TensorFlow wheel; see the head of $0." >&2; exit 2; }
 [ -z "$cuda" ] || [ -d "$cuda" ] || { echo "--cuda-wheels must name a folder." >&2; exit 2; }
-headers=${NODEDIR:-$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")}
-[ -f "$headers/include/node/node_api.h" ] || { echo "No node_api.h below $headers/include/node; set NODEDIR." >&2; exit 2; }
+places=("$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")" /usr/local /usr)
+[ -z "${NODEDIR:-}" ] || places=("$NODEDIR")
+for headers in "${places[@]}"; do
+  [ -f "$headers/include/node/node_api.h" ] && break
+  headers=
+done
+[ -n "$headers" ] || { echo "No include/node/node_api.h was found; set NODEDIR to the folder above it." >&2; exit 2; }
 for tool in npm g++ make python3 unzip; do
   command -v "$tool" >/dev/null || { echo "$tool is not installed." >&2; exit 2; }
 done
@@ -60,6 +66,9 @@ if [ -n "$cuda" ]; then
   for library in "$cuda"/nvidia_*.whl; do unzip -q -o "$library" 'nvidia/*' -d "$root/deps"; done
 fi
 
+# npm brings node-gyp, which is found without help only where npm lies beside node.
+gyp=$(dirname "$(dirname "$(readlink -f "$(command -v npm)")")")/node_modules/node-gyp/bin/node-gyp.js
+[ ! -f "$gyp" ] || export npm_config_node_gyp=$gyp
 (cd "$root" && npm_config_nodedir="$headers" "$into/node_modules/.bin/node-pre-gyp" install --build-from-source)
 # Needed for the compilation only.
 rm -rf "$root/deps/include" "$root/build"

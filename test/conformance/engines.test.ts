@@ -1,7 +1,8 @@
 /**
- * The same small programs on every engine that this machine has, compared with the oracle (`tfjs-wasm`). `onnx-webgpu` counts as present
- * where a Vulkan driver is; without a GPU, SwiftShader is one:
+ * The same small programs on every engine that this machine has, compared with the oracle (`tfjs-wasm`); the others are skipped, each with
+ * its reason. `onnx-webgpu` counts as present where a Vulkan driver is; without a GPU, SwiftShader is one:
  * `VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json npx vitest run --project conformance engines` (packages chromium, libvulkan1).
+ * `tfjs-node` is present where scripts/tfjs-node.sh put it.
  */
 import { doctor, fromStored, openEngine, probeFingerprint, toStored } from '@thaw/shared/engine';
 import type { Compiled, Engine, EngineKind, ProgramDefinition, TensorData, TensorSpec } from '@thaw/shared/engine';
@@ -85,15 +86,21 @@ function relativeError(a: TensorData, b: TensorData): number {
 
 const tolerances: Readonly<Partial<Record<EngineKind, number>>> = { 'onnx-webgpu': 1e-3, 'onnx-cuda': 1e-3 };
 
-const available = (await doctor()).filter((engine) => engine.available).map((engine) => engine.kind);
+const examined = await doctor();
+const available = examined.filter((engine) => engine.available).map((engine) => engine.kind);
 const oracle = await openEngine({ kind: 'tfjs-wasm' });
 const expected = new Map<ProgramDefinition, Record<string, TensorData>>();
 for (const program of programs) expected.set(program, await results(await oracle.load(program), program));
 await oracle.close();
 
-it('has the two engines that need nothing', () => {
-  expect(available).toEqual(expect.arrayContaining(['onnx-cpu', 'tfjs-wasm']));
+it('has the engines that need nothing, and those that were asked for', () => {
+  const needed: EngineKind[] = ['onnx-cpu', 'tfjs-wasm'];
+  if (process.env['THAW_TEST_TFJS_NODE'] === '1') needed.push('tfjs-node');
+  expect(needed.filter((kind) => !available.includes(kind))).toEqual([]);
 });
+
+for (const { kind, reason } of examined.filter((engine) => !engine.available))
+  describe.skip(`${kind} (${reason})`, () => it('is not here', () => undefined));
 
 describe.each(available)('%s', (kind) => {
   let engine: Engine;

@@ -1,6 +1,4 @@
-import util from 'node:util';
-import * as tf from '@tensorflow/tfjs-core';
-import { startWasm, TfjsEngine, wasmBackendName } from '../eager/index.js';
+import { startTensorflow, startWasm, tensorflowBackendName, TfjsEngine, wasmBackendName } from '../eager/index.js';
 import { cpuModel, hostDescription, nvidiaModel, packageVersion } from '../io/host.js';
 import type { EngineAvailability, EngineDescription, EngineKind } from '../types.js';
 import { reasonOf, unavailable, type EngineProvider, type OpenOptions } from './kind.js';
@@ -10,8 +8,8 @@ interface TfjsKind {
   readonly packageName: string;
   readonly backendName: string;
   readonly device: () => string;
-  /** Starts the backend; throws with the reason when it cannot. */
-  readonly start: () => Promise<void>;
+  /** Starts the backend and names the library under it, if that is not the package itself; throws with the reason when it cannot. */
+  readonly start: () => Promise<string | undefined>;
 }
 
 const tfjsKinds: readonly TfjsKind[] = [
@@ -22,13 +20,16 @@ const tfjsKinds: readonly TfjsKind[] = [
     packageName: '@tensorflow/tfjs-backend-wasm',
     backendName: wasmBackendName,
     device: cpuModel,
-    start: startWasm,
+    start: async () => {
+      await startWasm();
+      return undefined;
+    },
   },
 ];
 
 export const tfjsProviders: readonly EngineProvider[] = tfjsKinds.map((kind) => ({
   kind: kind.kind,
-  check: () => check(kind),
+  check: async () => (await tryOut(kind)).availability,
   open: (options) => open(kind, options),
 }));
 
@@ -38,53 +39,48 @@ function tfjsNode(kind: 'tfjs-node' | 'tfjs-node-gpu', gpu: boolean): TfjsKind {
   return {
     kind,
     packageName,
-    backendName: 'tensorflow',
+    backendName: tensorflowBackendName,
     device: () => (gpu ? (nvidiaModel() ?? 'unknown CUDA device') : cpuModel()),
     start: async () => {
-      restoreRemovedUtilities();
-      const previous = tf.getBackend();
-      await import(packageName);
-      const backend = tf.findBackend('tensorflow') as (tf.KernelBackend & { isUsingGpuDevice?: boolean }) | null;
-      if (backend === null) throw new Error('the package does not register its backend in this copy of tfjs-core');
-      if (gpu && backend.isUsingGpuDevice !== true) throw new Error('TensorFlow found no GPU');
-      if (previous !== undefined) await tf.setBackend(previous);
+      const { version, usesGpu } = await startTensorflow(packageName);
+      if (gpu && !usesGpu) throw new Error('TensorFlow found no GPU');
+      return `TensorFlow ${version}`;
     },
   };
 }
 
-/** tfjs-node 4.22 calls functions that Node 23 took out of `util`. */
-function restoreRemovedUtilities(): void {
-  const target = util as unknown as Record<string, unknown>;
-  target['isNullOrUndefined'] ??= (value: unknown) => value === null || value === undefined;
-  target['isArray'] ??= Array.isArray;
+interface Trial {
+  readonly availability: EngineAvailability;
+  /** What computes: the library under the backend, or the backend. */
+  readonly provider: string;
 }
 
-async function check(tfjs: TfjsKind): Promise<EngineAvailability> {
-  const version = packageVersion(tfjs.packageName);
-  const answer = (available: boolean, reason: string): EngineAvailability => ({
-    kind: tfjs.kind,
-    available,
-    reason,
-    ...(version !== undefined && { package: `${tfjs.packageName}@${version}` }),
+async function tryOut(tfjs: TfjsKind): Promise<Trial> {
+  const { kind, packageName, backendName } = tfjs;
+  const version = packageVersion(packageName);
+  const answer = (available: boolean, reason: string, provider = backendName): Trial => ({
+    availability: { kind, available, reason, ...(version !== undefined && { package: `${packageName}@${version}` }) },
+    provider,
   });
-  if (version === undefined) return answer(false, `the package ${tfjs.packageName} is not installed.`);
+  if (version === undefined) return answer(false, `the package ${packageName} is not installed.`);
   try {
-    await tfjs.start();
+    const library = await tfjs.start();
+    const parts = [`${packageName} ${version}`, ...(library === undefined ? [] : [library])];
+    return answer(true, `${parts.join(' with ')} on ${tfjs.device()}.`, library);
   } catch (error) {
-    return answer(false, `${tfjs.packageName} ${version} does not start: ${reasonOf(error)}`);
+    return answer(false, `${packageName} ${version} does not start: ${reasonOf(error)}`);
   }
-  return answer(true, `${tfjs.packageName} ${version} on ${tfjs.device()}.`);
 }
 
 async function open(tfjs: TfjsKind, { workers, reason }: OpenOptions): Promise<TfjsEngine> {
   if (workers !== 1)
     throw unavailable(tfjs.kind, `it computes in the calling thread: it has one worker, not ${workers}.`);
-  const availability = await check(tfjs);
+  const { availability, provider } = await tryOut(tfjs);
   if (!availability.available) throw unavailable(tfjs.kind, availability.reason);
   const description: EngineDescription = {
     kind: tfjs.kind,
     package: availability.package!,
-    provider: tfjs.backendName,
+    provider,
     device: tfjs.device(),
     ...hostDescription(),
     loweringVersion: 0,
