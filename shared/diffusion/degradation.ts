@@ -2,7 +2,8 @@
 import type { Tensor, Tensor1D, Tensor4D } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { TensorSpec } from '../engine/index.js';
-import type { RandomStream } from '../runtime/index.js';
+import type { DrawPurpose, RandomStream } from '../runtime/index.js';
+import type { NetworkSpace } from './colour-space.js';
 
 /** The square images that a degradation is made for. */
 export interface ImageGeometry {
@@ -15,6 +16,16 @@ export interface ImageGeometry {
 export interface Table {
   readonly shape: readonly number[];
   readonly data: Float32Array;
+}
+
+type ContextPurpose = Extract<DrawPurpose, 'degradation' | 'degradation-among'>;
+
+/** One image among those in a row that choices are dealt out to. */
+export interface PlaceAmong {
+  /** From 0. */
+  readonly place: number;
+  /** The same for all of them; nothing has been drawn from it. */
+  readonly stream: RandomStream;
 }
 
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -43,11 +54,14 @@ export interface Degradation {
   readonly partners?: string;
   /** Images in a row that get the context of the first of them; 1 unless given. */
   readonly sharedBy?: number;
+  /** Images in a row among which choices are dealt out; 1 unless given. */
+  readonly dealtAmong?: number;
   /**
    * Draws the context of one image.
    * @param partner a picture of {@link partners}, [H, W, C] in [-1, 1]; needed where there are partners, ignored elsewhere
+   * @param among the image's place among those of {@link dealtAmong}, and the stream of the first of them; needed where there are more than one
    */
-  drawContext(stream: RandomStream, partner?: Float32Array): Record<string, Float32Array>;
+  drawContext(stream: RandomStream, partner?: Float32Array, among?: PlaceAmong): Record<string, Float32Array>;
   /**
    * D(x0, s).
    * @param x0 [B, H, W, C] in [-1, 1]
@@ -71,6 +85,8 @@ export interface Degradation {
     nextSeverity: Tensor1D,
     tables: Tensors,
   ) => Tensor4D;
+  /** The space in which the network sees images, in which states are added and losses measured; RGB in [-1, 1] unless given. */
+  readonly networkSpace?: NetworkSpace;
   /** Whether x_T is truncated to 8 bits before sampling starts ({@link truncateTo8Bits}). */
   readonly truncateStart: boolean;
   describe(): DegradationDescription;
@@ -80,9 +96,21 @@ export interface Degradation {
 export const truncateTo8Bits = (x: Tensor4D): Tensor4D =>
   tf.sub(tf.mul(tf.div(tf.floor(tf.relu(tf.mul(tf.mul(tf.add(x, 1), 0.5), 255))), 255), 2), 1);
 
-/** The image whose context the image at `position` gets ({@link Degradation.sharedBy}). */
-export function contextPosition({ sharedBy = 1 }: Pick<Degradation, 'sharedBy'>, position: number): number {
-  return position - (position % sharedBy);
+/**
+ * The context of the image at `position` of a row of images, by {@link Degradation.sharedBy} and {@link Degradation.dealtAmong}.
+ * @param streamOf a new stream for the image at a position, of one of two purposes
+ */
+export function contextAt(
+  degradation: Pick<Degradation, 'sharedBy' | 'dealtAmong' | 'drawContext'>,
+  position: number,
+  streamOf: (position: number, purpose: ContextPurpose) => RandomStream,
+  partner?: Float32Array,
+): Record<string, Float32Array> {
+  const { sharedBy = 1, dealtAmong = 1 } = degradation;
+  const first = position - (position % dealtAmong);
+  const among =
+    dealtAmong === 1 ? undefined : { place: position - first, stream: streamOf(first, 'degradation-among') };
+  return degradation.drawContext(streamOf(position - (position % sharedBy), 'degradation'), partner, among);
 }
 
 /** A named tensor, or an error that names it (a bug in the caller). */

@@ -2,7 +2,7 @@
 import { drawDropout } from '../model/index.js';
 import type { RunConfig } from '../protocol/index.js';
 import { RandomStream } from '../runtime/index.js';
-import { contextPosition } from './degradation.js';
+import { contextAt } from './degradation.js';
 import type { Degradation } from './degradation.js';
 import { targetShapes } from './loss.js';
 import { pixelsToUnit } from '@thaw/shared/pixels';
@@ -15,17 +15,20 @@ export interface TrainingImages {
   readonly partners?: Uint8Array;
 }
 
-/** The images of a step stand in one order, lane after lane; images that share a context get that of the first of them. */
-function contextStream(
-  run: RunConfig,
+/** The images of a step stand in one order, lane after lane. */
+function contextOf(
+  { seed, batch: { micro } }: RunConfig,
   degradation: Degradation,
   step: number,
-  lane: number,
-  row: number,
-): RandomStream {
-  const { micro } = run.batch;
-  const position = contextPosition(degradation, lane * micro + row);
-  return new RandomStream(run.seed, 'degradation', step, Math.floor(position / micro), position % micro);
+  position: number,
+  partner?: Float32Array,
+): Record<string, Float32Array> {
+  return contextAt(
+    degradation,
+    position,
+    (at, purpose) => new RandomStream(seed, purpose, step, Math.floor(at / micro), at % micro),
+    partner,
+  );
 }
 
 /** Standard normal draws that the routine wants for one image. */
@@ -62,7 +65,7 @@ export function trainingInputs(
   for (let row = 0; row < rows; row++) {
     severity[row] = 1 + new RandomStream(run.seed, 'severity', step, lane, row).below(degradation.steps);
     const partner = pictures?.subarray(row * pixels, (row + 1) * pixels);
-    contexts.push(degradation.drawContext(contextStream(run, degradation, step, lane, row), partner));
+    contexts.push(contextOf(run, degradation, step, lane * run.batch.micro + row, partner));
     masks.push(drawDropout(run.network, size, new RandomStream(run.seed, 'dropout', step, lane, row)));
     targets.push(drawTarget(run, new RandomStream(run.seed, 'target', step, lane, row)));
   }

@@ -1,6 +1,8 @@
 /** Cold Diffusion: degradations, training loss, programs for the engine, samplers and metrics. */
-export type { Degradation, DegradationDescription, ImageGeometry, Table, Tensors } from './degradation.js';
-export { contextPosition, truncateTo8Bits } from './degradation.js';
+export type { Degradation, DegradationDescription, ImageGeometry, PlaceAmong, Table, Tensors } from './degradation.js';
+export { contextAt, truncateTo8Bits } from './degradation.js';
+export type { NetworkSpace } from './colour-space.js';
+export { labToRgb, rgbToLab } from './colour-space.js';
 export { createDegradation, degradationFamilies } from './registry.js';
 export type { LossInputs, Restoration, TrainRoutine } from './loss.js';
 export { reconstructionLoss, restorationLoss, stepIndex, trainingLoss } from './loss.js';

@@ -56,7 +56,7 @@ const withMeans = (x0: tf.Tensor4D, means: tf.Tensor2D): tf.Tensor4D =>
 
 /**
  * The loss of a routine for any restoration. `applyInTraining` makes what the network sees; what it is compared with is never
- * truncated to 8 bits.
+ * truncated to 8 bits. Both are in the network's space.
  */
 export function restorationLoss(
   restore: Restoration,
@@ -67,8 +67,9 @@ export function restorationLoss(
 ): tf.Scalar {
   const { x0, severity, tables, context, target = {} } = inputs;
   const degrade = (image: tf.Tensor4D): tf.Tensor4D => degradation.applyInTraining(image, severity, tables, context);
-  const predict = (degraded: tf.Tensor4D): tf.Tensor4D => restore(degraded, stepIndex(severity));
-  const final = (image: tf.Tensor4D): tf.Scalar => reconstructionLoss(image, predict(degrade(image)), kind);
+  const seen = (image: tf.Tensor4D): tf.Tensor4D => degradation.networkSpace?.toNetwork(image) ?? image;
+  const predict = (degraded: tf.Tensor4D): tf.Tensor4D => restore(seen(degraded), stepIndex(severity));
+  const final = (image: tf.Tensor4D): tf.Scalar => reconstructionLoss(seen(image), predict(degrade(image)), kind);
   const withRandomMeans = (): tf.Tensor4D => withMeans(x0, required<tf.Tensor2D>(target, 'mean'));
   // D(x0, s - 1): the next cleaner state; the clean image itself for s = 1.
   const next = (): tf.Tensor4D => degradation.apply(x0, tf.sub(severity, tf.scalar(1, 'int32')), tables, context);
@@ -83,15 +84,15 @@ export function restorationLoss(
       return tf.add(final(x0), final(withRandomMeans()));
     case 'Gradient_norm': {
       const degraded = degrade(x0);
-      const gradient = tf.sub(degraded, x0);
+      const gradient = tf.sub(seen(degraded), seen(x0));
       const norm = tf.sqrt(tf.sum(tf.square(gradient), [1, 2, 3], true));
       return reconstructionLoss(tf.div(gradient, tf.add(norm, normEpsilon)), predict(degraded), kind);
     }
     case 'Step':
-      return reconstructionLoss(next(), predict(degrade(x0)), kind);
+      return reconstructionLoss(seen(next()), predict(degrade(x0)), kind);
     case 'Step_Gradient': {
       const degraded = degrade(x0);
-      return reconstructionLoss(tf.sub(next(), degraded), predict(degraded), kind);
+      return reconstructionLoss(tf.sub(seen(next()), seen(degraded)), predict(degraded), kind);
     }
   }
 }

@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { ProgramDefinition, TensorSpec } from '../engine/index.js';
 import { dropoutShapes, network, networkWeightSpecs } from '../model/index.js';
 import type { RunConfig } from '../protocol/index.js';
+import { networkSpaceOf } from './colour-space.js';
 import type { Degradation, Tensors } from './degradation.js';
 import { createDegradation } from './registry.js';
 import { targetShapes, trainingLoss } from './loss.js';
@@ -99,19 +100,27 @@ export function trainingProgram(
 
 /**
  * R(x, t). Inputs `x` [B, H, W, C], `t` [B] float32 (severity - 1). Output `restored` [B, H, W, C]: the estimate of x0; of the next
- * cleaner state for the routines Step and Step_Gradient (there the network gives what is to be added to x).
+ * cleaner state for the routines Step, Step_Gradient (there the network gives what is to be added to x) and Gradient_norm (what is to
+ * be taken off). Images are RGB on both sides, whatever space the network sees.
  */
 export function restorationProgram(run: RunConfig, batch: number): ProgramDefinition {
+  const space = networkSpaceOf(run.degradation);
   return {
     name: 'restoration',
     weights: networkWeights(run),
     inputs: { x: imagesSpec(run, batch), t: { shape: [batch], dtype: 'float32' } },
     fn: (weights, inputs) => {
-      const x = inputs.x as tf.Tensor4D;
-      const output = network(weights, x, inputs.t as tf.Tensor1D, run.network);
-      return { restored: run.trainRoutine === 'Step_Gradient' ? tf.add(x, output) : output };
+      const x = space?.toNetwork(inputs.x as tf.Tensor4D) ?? (inputs.x as tf.Tensor4D);
+      const restored = restoredBy(run.trainRoutine, x, network(weights, x, inputs.t as tf.Tensor1D, run.network));
+      return { restored: space?.toImage(restored) ?? restored };
     },
   };
+}
+
+/** What the network's output for x means. */
+function restoredBy(routine: RunConfig['trainRoutine'], x: tf.Tensor4D, output: tf.Tensor4D): tf.Tensor4D {
+  if (routine === 'Step_Gradient') return tf.add(x, output);
+  return routine === 'Gradient_norm' ? tf.sub(x, output) : output;
 }
 
 /** D(x0, s). Inputs `x0` [B, H, W, C], `severity` [B] int32 in 0..T, tables, contexts. Output `degraded`. */
@@ -132,7 +141,8 @@ export function degradationProgram(run: RunConfig, batch: number, degradation = 
 }
 
 /**
- * The update of Algorithm 2 (Bansal et al. 2022): x_s - D(x̂0, s) + D(x̂0, s'), s' = s - 1 on the full sequence.
+ * The update of Algorithm 2 (Bansal et al. 2022): x_s - D(x̂0, s) + D(x̂0, s'), s' = s - 1 on the full sequence; the sum is taken in the
+ * network's space.
  * Inputs `x` (x_s) and `restored` (x̂0) [B, H, W, C], `severity` (s) and `nextSeverity` (s') [B] int32, tables, contexts.
  * Output `next` (x_s').
  */
@@ -149,9 +159,13 @@ export function algorithm2Program(run: RunConfig, batch: number, degradation = d
     },
     fn: (_, inputs) => {
       const restored = inputs.restored as tf.Tensor4D;
+      const space = degradation.networkSpace;
+      const seen = (image: tf.Tensor4D): tf.Tensor4D => space?.toNetwork(image) ?? image;
       const degrade = (severity: tf.Tensor): tf.Tensor4D =>
-        degradation.apply(restored, severity as tf.Tensor1D, tablesOf(inputs), contextOf(inputs));
-      return { next: tf.add(tf.sub(inputs.x!, degrade(inputs.severity!)), degrade(inputs.nextSeverity!)) };
+        seen(degradation.apply(restored, severity as tf.Tensor1D, tablesOf(inputs), contextOf(inputs)));
+      const x = seen(inputs.x as tf.Tensor4D);
+      const next = tf.add(tf.sub(x, degrade(inputs.severity!)), degrade(inputs.nextSeverity!)) as tf.Tensor4D;
+      return { next: space?.toImage(next) ?? next };
     },
   };
 }

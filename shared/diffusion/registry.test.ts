@@ -130,6 +130,11 @@ describe('parameters that do not fit', () => {
     expect(error.message).toContain(words);
   });
 
+  it('snow of several images refuses to draw for one that does not know its place', () => {
+    const snow = createDegradation({ ...configs.snow, patternImages: 4 }, geometry);
+    expect(() => snow.drawContext(new RandomStream(1, 'degradation'))).toThrow('the place among them');
+  });
+
   it('the widest window that fits is accepted', () => {
     expect(() => createDegradation({ ...configs.blur, kernelSize: 33 }, geometry)).not.toThrow();
     expect(() =>

@@ -10,6 +10,8 @@ export const BlurRoutineSchema = z.enum([
   'Exponential_reflect',
   'Special_6_routine',
   'Individual_Incremental',
+  'Linear_Accum_Std',
+  'Linear_Dec_Std',
 ]);
 
 export const BlurConfigSchema = z.strictObject({
@@ -17,7 +19,7 @@ export const BlurConfigSchema = z.strictObject({
   /** T, the number of severities. */
   steps: z.int().min(1).max(10_000),
   routine: BlurRoutineSchema,
-  /** Taps of the one-dimensional window, odd. Ignored by Special_6_routine (11) and Individual_Incremental (2i+1). */
+  /** Taps of the one-dimensional window, odd. Ignored by Special_6_routine (11), Individual_Incremental (2i+1) and the Linear routines (as wide as sigma needs). */
   kernelSize: z
     .int()
     .min(1)
@@ -56,7 +58,7 @@ export const DecolorizationConfigSchema = z.strictObject({
   factor: z.number().min(0).max(1).default(0.9),
   /** The last severity is grey. */
   totalRemove: z.boolean().default(false),
-  /** Official `to_lab`: the steps pass through CIE Lab, which cuts colours off at the range of the image. */
+  /** Official `to_lab`: the network sees CIE Lab, losses and sums of Algorithm 2 are taken there; colours are cut off at the range of the image. */
   toLab: z.boolean().optional(),
 });
 
@@ -98,9 +100,9 @@ export const SnowConfigSchema = z.strictObject({
   randomSnow: z.boolean().default(true),
   /** Adds the snow without brightening the image first. */
   fixBrightness: z.boolean().default(true),
-  /** A new direction of the streaks at every severity. */
+  /** A field for every image, and a new direction of its streaks at every severity: vertical for half of `patternImages`, or by a coin. */
   singleSnow: z.boolean().default(false),
-  /** Images in a row that share a pattern (the official code: its batch); 1 unless given. */
+  /** Images in a row that share a pattern, or with singleSnow the directions (the official code: its batch); 1 unless given. */
   patternImages: z.int().min(1).max(65_536).optional(),
 });
 

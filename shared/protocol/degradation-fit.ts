@@ -13,8 +13,30 @@ const reflecting: readonly BlurConfig['routine'][] = ['Constant_reflect', 'Expon
 export const blurPadding = ({ routine }: BlurConfig): BlurPadding =>
   reflecting.includes(routine) ? 'reflect' : 'circular';
 
+/** Where the linear schedules of Linear_Accum_Std and Linear_Dec_Std begin (official `start_kernel_std`). */
+const linearStart = 0.01;
+
+/**
+ * Sigma of step `index`, from 0, of the routines whose sigmas add up (as squares) to `kernelStd` (official `target_kernel_std`):
+ * Linear_Accum_Std adds up linearly from 0.01, Linear_Dec_Std falls linearly to a hundredth of where it begins. Undefined: another routine.
+ */
+export function linearSigma({ routine, kernelStd, steps }: BlurConfig, index: number): number | undefined {
+  const along = (k: number): number => (steps === 1 ? 0 : k / (steps - 1));
+  if (routine === 'Linear_Accum_Std') {
+    const total = (k: number): number => linearStart + (kernelStd - linearStart) * along(k);
+    return index === 0 ? total(0) : Math.sqrt(total(index) * total(index) - total(index - 1) * total(index - 1));
+  }
+  if (routine !== 'Linear_Dec_Std') return undefined;
+  const fall = 1 - linearStart;
+  const squares = steps === 1 ? 1 : steps - fall * steps + (fall * fall * steps * (2 * steps - 1)) / (6 * (steps - 1));
+  return ((1 - fall * along(index)) * kernelStd) / Math.sqrt(squares);
+}
+
 /** Taps of the window of step `index`, from 0. */
-export function blurTaps({ routine, kernelSize }: BlurConfig, index: number): number {
+export function blurTaps(config: BlurConfig, index: number): number {
+  const { routine, kernelSize } = config;
+  const sigma = linearSigma(config, index);
+  if (sigma !== undefined) return 2 * Math.floor(2 * sigma) + 3;
   if (routine === 'Special_6_routine') return 11;
   return routine === 'Individual_Incremental' ? 2 * index + 1 : kernelSize;
 }
@@ -29,7 +51,11 @@ export const snowTaps = (level: 1 | 2 | 3 | 4): number => (level === 1 ? 5 : 11)
 function blurProblems(config: BlurConfig, size: number): DegradationProblem[] {
   const padding = blurPadding(config);
   const limit = padding === 'reflect' ? size - 1 : size;
-  const widest = blurTaps(config, config.steps - 1);
+  if (config.routine === 'Linear_Accum_Std' && config.kernelStd < linearStart)
+    return [
+      { path: ['kernelStd'], message: `${config.kernelStd} is below ${linearStart}, where Linear_Accum_Std begins` },
+    ];
+  const widest = Math.max(blurTaps(config, 0), blurTaps(config, config.steps - 1));
   const radius = Math.floor(widest / 2);
   if (radius <= limit) return [];
   const window = `a window of ${widest} taps (radius ${radius}) does not fit an image of ${size} pixels with ${padding} padding (radius at most ${limit})`;
@@ -37,6 +63,8 @@ function blurProblems(config: BlurConfig, size: number): DegradationProblem[] {
     return [{ path: ['steps'], message: `${window}; use at most ${limit + 1} steps` }];
   if (config.routine === 'Special_6_routine')
     return [{ path: ['routine'], message: `${window}; use images of at least 6 pixels` }];
+  if (linearSigma(config, 0) !== undefined)
+    return [{ path: ['kernelStd'], message: `${window}; use a smaller kernelStd or more steps` }];
   return [{ path: ['kernelSize'], message: `${window}; use at most ${2 * limit + 1}` }];
 }
 
@@ -71,14 +99,12 @@ export function degradationProblems(
       return size % 2 === 0 ? [] : problem('family', `masks need an even image size, data.size is ${size}`);
     case 'snow': {
       const taps = snowTaps(config.level);
-      if (size < taps)
-        return problem(
-          'level',
-          `snow of level ${config.level} needs images of at least ${taps} pixels, data.size is ${size}`,
-        );
-      return config.singleSnow && (config.patternImages ?? 1) > 1
-        ? problem('patternImages', 'singleSnow gives every image a pattern of its own; leave patternImages out')
-        : [];
+      return size >= taps
+        ? []
+        : problem(
+            'level',
+            `snow of level ${config.level} needs images of at least ${taps} pixels, data.size is ${size}`,
+          );
     }
     case 'noise':
     case 'animorphosis':

@@ -31,6 +31,7 @@ describe('RandomStream', () => {
       'partner-sample-order': 13,
       'partner-augment': 14,
       features: 15,
+      'degradation-among': 16,
     });
   });
 

@@ -36,6 +36,8 @@ export const drawPurposes = {
   'partner-augment': 14,
   /** Order of the images that a classifier of features is trained on; step = epoch. */
   features: 15,
+  /** What a degradation deals out among several images; step, lane, row of the first of them. */
+  'degradation-among': 16,
 } as const;
 export type DrawPurpose = keyof typeof drawPurposes;
 

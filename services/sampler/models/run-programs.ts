@@ -1,7 +1,7 @@
 /** The programs of a run: how a checkpoint's network is made of its weights, how it is called, and which batch sizes are right. */
 import {
+  contextAt,
   contextInputs,
-  contextPosition,
   degradationOf,
   degradationProgram,
   tableInputs,
@@ -71,8 +71,7 @@ export class RunPrograms {
 
   /** @param partner a picture to mix with, for degradations that do */
   drawContext(seed: number, row: number, partner?: Float32Array): RowContext {
-    const position = contextPosition(this.degradation, row);
-    return this.degradation.drawContext(new RandomStream(seed, 'degradation', 0, 0, position), partner);
+    return contextAt(this.degradation, row, (at, purpose) => new RandomStream(seed, purpose, 0, 0, at), partner);
   }
 
   /** One network call, padded to the smallest batch size that fits. */

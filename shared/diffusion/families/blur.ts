@@ -5,7 +5,7 @@
 import type { Tensor3D } from '@tensorflow/tfjs-core';
 import { exactExp } from '../../model/index.js';
 import type { BlurConfig } from '../../protocol/index.js';
-import { blurPadding, blurTaps } from '../../protocol/index.js';
+import { blurPadding, blurTaps, linearSigma } from '../../protocol/index.js';
 import { applyAxisOperator, composeAxisOperators } from '../axis-operator.js';
 import type { Degradation, ImageGeometry, Table } from '../degradation.js';
 import { required, truncateTo8Bits } from '../degradation.js';
@@ -33,6 +33,9 @@ export function blurStep(config: BlurConfig, index: number): BlurStep {
       return { taps, sigma: 0.35 + index / 100 };
     case 'Individual_Incremental':
       return { taps, sigma: 2 * (2 * index + 1) };
+    case 'Linear_Accum_Std':
+    case 'Linear_Dec_Std':
+      return { taps, sigma: linearSigma(config, index)! };
   }
 }
 

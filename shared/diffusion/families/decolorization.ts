@@ -1,11 +1,12 @@
 /**
  * Decolorization (section 2.6 of the reference): D(x, s) = keep_s x + (1 - keep_s) mean over channels. The grey is the plain mean.
- * With `toLab` the official code goes Lab -> RGB -> mix -> Lab at every step. On the way to RGB colours are cut off at [0, 1]; mixing
- * leaves them inside, so all later conversions undo each other, and s steps are one cut and one mix.
+ * With `toLab` the network sees CIE Lab and the official code goes Lab -> RGB -> mix -> Lab at every step. On the way to RGB colours are
+ * cut off at [0, 1]; mixing leaves them inside, so all later conversions undo each other, and s steps are one cut and one mix in RGB.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { DecolorizationConfig } from '../../protocol/index.js';
 import type { Degradation, ImageGeometry } from '../degradation.js';
+import { networkSpaceOf } from '../colour-space.js';
 import { required } from '../degradation.js';
 import { blend, scalarAt, severityTable } from '../per-image.js';
 
@@ -33,10 +34,12 @@ export function createDecolorization(config: DecolorizationConfig, geometry: Ima
         return blend(x0, mix(tf.clipByValue(x0, -1, 1), severity, tables, context), clean);
       }
     : mix;
+  const networkSpace = networkSpaceOf(config);
   return {
     family: 'decolorization',
     steps: config.steps,
     geometry,
+    ...(networkSpace === undefined ? {} : { networkSpace }),
     tables: { keep: severityTable(config.steps, (s) => keptAt(config, s)) },
     contextSpecs: {},
     truncateStart: false,
@@ -46,7 +49,7 @@ export function createDecolorization(config: DecolorizationConfig, geometry: Ima
     describe: () => ({
       family: 'decolorization',
       steps: config.steps,
-      summary: `Colours fade to grey in ${config.steps} steps (${config.routine}${config.totalRemove ? ', nothing left' : ''}${config.toLab ? ', in Lab' : ''})`,
+      summary: `Colours fade to grey in ${config.steps} steps (${config.routine}${config.totalRemove ? ', nothing left' : ''}${config.toLab ? ', the network sees Lab' : ''})`,
     }),
   };
 }

@@ -1,12 +1,13 @@
 /**
  * Snow (section 2.7 of the reference, after ImageNet-C): a thresholded, motion-blurred field and its 180 degree rotation are added to
- * the clean image. D(x, s) depends on the clean image only. Streaks and field are drawn once per image, or once for `patternImages`.
+ * the clean image. D(x, s) depends on the clean image only. Streaks and field are drawn once per image, or once for `patternImages`; with
+ * `singleSnow` every image has its field, and half of `patternImages` images have vertical streaks, another half at every severity.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { SnowConfig } from '../../protocol/index.js';
 import { snowTaps } from '../../protocol/index.js';
 import { RandomStream } from '../../runtime/index.js';
-import type { Degradation, ImageGeometry, Table } from '../degradation.js';
+import type { Degradation, ImageGeometry, PlaceAmong, Table } from '../degradation.js';
 import { required } from '../degradation.js';
 import { scalarAt, severityTable } from '../per-image.js';
 import { gaussianWindow } from '../window.js';
@@ -114,6 +115,24 @@ export function snowLayer(
   return tf.where(isVertical, tf.matMul(streak, flakes), tf.matMul(flakes, streak, false, true)) as tf.Tensor3D;
 }
 
+/**
+ * 1 where the streaks are vertical, by severity (0 is not used): a random half of the images in a row, rounded down, at every severity.
+ * Each image shuffles all places from the same draws, so they agree on the halves without asking each other.
+ */
+function dealtDirections(images: number, { place, stream }: PlaceAmong, steps: number): Float32Array {
+  const vertical = new Float32Array(steps + 1);
+  const places = Array.from({ length: images }, (_, i) => i);
+  const half = Math.floor(images / 2);
+  for (let s = 1; s <= steps; s++) {
+    for (let i = 0; i < half; i++) {
+      const other = i + stream.below(images - i);
+      [places[i], places[other]] = [places[other]!, places[i]!];
+    }
+    vertical[s] = places.indexOf(place) < half ? 1 : 0;
+  }
+  return vertical;
+}
+
 /** Seed of the one pattern used without `randomSnow`. */
 const fixedPatternSeed = 123321;
 
@@ -121,6 +140,7 @@ export function createSnow(config: SnowConfig, geometry: ImageGeometry): Degrada
   const { size, channels } = geometry;
   const { steps } = config;
   const level = snowLevels[config.level];
+  const together = config.patternImages ?? 1;
   const brighten = (r: tf.Tensor4D, keep: tf.Tensor4D): tf.Tensor4D => {
     const grey = channels === 3 ? tf.sum(tf.mul(r, tf.tensor1d([0.299, 0.587, 0.114])), 3, true) : r;
     const bright = tf.maximum(r, tf.add(tf.mul(grey, 1.5), 0.5));
@@ -155,13 +175,22 @@ export function createSnow(config: SnowConfig, geometry: ImageGeometry): Degrada
       vertical: { shape: [steps + 1], dtype: 'float32' },
     },
     truncateStart: false,
-    sharedBy: config.patternImages ?? 1,
-    drawContext(given): Record<string, Float32Array> {
-      const stream = config.randomSnow ? given : new RandomStream(fixedPatternSeed, 'degradation');
+    ...(config.singleSnow ? { dealtAmong: together } : { sharedBy: together }),
+    drawContext(given, _, among): Record<string, Float32Array> {
+      const place = among?.place ?? 0;
+      const fixed = (row: number): RandomStream => new RandomStream(fixedPatternSeed, 'degradation', 0, 0, row);
+      const stream = config.randomSnow ? given : fixed(place);
       const raw = Float32Array.from({ length: size * size }, () => level.mean + level.deviation * stream.normal());
+      const field = clippedZoom(raw, size, level.zoom);
       const vertical = new Float32Array(steps + 1).fill(stream.uniform() > 0.5 ? 1 : 0);
-      if (config.singleSnow) for (let s = 1; s <= steps; s++) vertical[s] = stream.below(2);
-      return { field: clippedZoom(raw, size, level.zoom), vertical };
+      if (!config.singleSnow) return { field, vertical };
+      if (together > 1) {
+        if (among === undefined) throw new Error('snow of several images needs the place among them');
+        const shared = config.randomSnow ? among.stream : new RandomStream(fixedPatternSeed, 'degradation-among');
+        return { field, vertical: dealtDirections(together, { place, stream: shared }, steps) };
+      }
+      for (let s = 1; s <= steps; s++) vertical[s] = stream.below(2);
+      return { field, vertical };
     },
     apply,
     applyInTraining: apply,

@@ -9,7 +9,7 @@ import type { TrainRoutine } from '../loss.js';
 /**
  * algorithm1: x_{s'} = D(x̂, s'). algorithm2: x_{s'} = x_s - D(x̂, s) + D(x̂, s'). direct: x_0 = R(x_T, T - 1).
  * ddim: D(x̂, s') with the noise estimated from x_s and x̂; for degradations that mix in noise only. step: x_{s-1} = R(x_s, s - 1),
- * for networks trained to say the next state (routines Step and Step_Gradient).
+ * for networks trained to say the next state or the way there (routines Step, Step_Gradient and Gradient_norm).
  */
 export const samplingAlgorithms = ['algorithm1', 'algorithm2', 'direct', 'ddim', 'step'] as const;
 export type SamplingAlgorithm = (typeof samplingAlgorithms)[number];
@@ -73,17 +73,11 @@ export function checkAlgorithm(
   degradation: Pick<Degradation, 'family' | 'estimateNext'>,
   routine: TrainRoutine = 'Final',
 ): void {
-  const saysNext = routine === 'Step' || routine === 'Step_Gradient';
-  if (routine === 'Gradient_norm')
-    throw new ThawError(
-      'THAW_SAMPLING_INVALID',
-      'sampler: the run was trained with the routine "Gradient_norm"; its network gives a direction without a length, and no sampler is known for it.',
-      { cure: 'Use a run with another trainRoutine: Final, Final_small_noise, Step, ...' },
-    );
+  const saysNext = ['Step', 'Step_Gradient', 'Gradient_norm'].includes(routine);
   if (saysNext !== (algorithm === 'step'))
     throw new ThawError(
       'THAW_SAMPLING_INVALID',
-      `sampler: "${algorithm}" does not go with the run's trainRoutine "${routine}", whose network gives ${saysNext ? 'the next state' : 'the clean image'}.`,
+      `sampler: "${algorithm}" does not go with the run's trainRoutine "${routine}", whose network gives ${saysNext ? 'the next state or the way there' : 'the clean image'}.`,
       { cure: saysNext ? 'Use the sampler step.' : 'Use algorithm2, algorithm1, direct or ddim.' },
     );
   if (algorithm === 'ddim' && degradation.estimateNext === undefined)

@@ -1,4 +1,5 @@
 /** Super-resolution, decolorization, masks and mixing. */
+import * as tf from '@tensorflow/tfjs-core';
 import type { Degradation } from '@thaw/shared/diffusion';
 import { createDegradation } from '@thaw/shared/diffusion';
 import { DegradationConfigSchema, DecolorizationConfigSchema, MaskConfigSchema } from '@thaw/shared/protocol';
@@ -8,8 +9,8 @@ import { keptByStep } from '../../../shared/diffusion/families/decolorization.js
 import { maskSchedule } from '../../../shared/diffusion/families/mask.js';
 import { cosineSchedule, createMixing } from '../../../shared/diffusion/families/mixing.js';
 import type { GoldenCase } from '../vectors.js';
-import type { DegradeOptions } from './images.js';
-import { degrade, fromNchw, toNchw } from './images.js';
+import type { DegradeOptions, Images } from './images.js';
+import { degrade, fromNchw, toNchw, withTensors } from './images.js';
 import type { Runner } from './runner.js';
 import { affineRestoration, algorithmOf, fullyDegraded, sample, stacked } from './samplers.js';
 
@@ -71,12 +72,23 @@ export const decolorization: Runner = {
     const matrices = Array.from({ length: config.steps }, (_, i) => keptByStep(config, i)).flatMap((f) =>
       Array.from({ length: 9 }, (_, k) => (k % 4 === 0 ? f : 0) + (1 - f) / 3),
     );
-    return {
-      xt: toNchw(degrade(createDegradation(config, { size: h, channels: 3 }), x0, severities), x0.shape),
-      matrices,
-    };
+    const degradation = createDegradation(config, { size: h, channels: 3 });
+    const degraded = degrade(degradation, x0, severities);
+    return { xt: toNchw(throughNetworkSpace(degradation, degraded, x0.shape), x0.shape), matrices };
   },
 };
+
+/** States are stored in RGB; the official code keeps them as its network sees them and brings them back to RGB for the case. */
+const throughNetworkSpace = (
+  { networkSpace }: Degradation,
+  data: Float32Array,
+  shape: Images['shape'],
+): Float32Array =>
+  networkSpace === undefined
+    ? data
+    : withTensors(
+        () => networkSpace.toImage(networkSpace.toNetwork(tf.tensor4d(data, shape))).dataSync() as Float32Array,
+      );
 
 const maskConfig = ({ params }: GoldenCase): MaskConfig =>
   MaskConfigSchema.parse({
