@@ -54,7 +54,12 @@ export const v128 = {
   load: memory(simd(0), 4),
   store: memory(simd(11), 4),
   zero: [...simd(12), ...Array<number>(16).fill(0)],
-} satisfies Record<string, Code | ((value: number) => Code)>;
+  /** Moves 32-bit lanes: lane i of the result is lane `order[i]` of the 8 of both operands. */
+  permute: (order: readonly [number, number, number, number]): Code => [
+    ...simd(13),
+    ...order.flatMap((lane) => [4 * lane, 4 * lane + 1, 4 * lane + 2, 4 * lane + 3]),
+  ],
+};
 
 export const f32x4 = {
   splat: simd(19),

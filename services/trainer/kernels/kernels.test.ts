@@ -68,6 +68,20 @@ describe('SIMD kernels', () => {
   let simd: ArrayKernels;
   beforeEach(() => (simd = simdKernels({ capacityBytes: 4 << 20 })));
 
+  it.each<Where>(['inside', 'outside'])(
+    'give the bits of the plain loops over more blocks than one call takes, %s',
+    (where) => {
+      const layout = createLayout([{ name: 'a', size: 4 * 9001 + 2 }], 2, { blockValues: 4 });
+      const given = Array.from({ length: 5 }, (_, k) =>
+        Float32Array.from({ length: layout.valueCount }, (_, i) => ((i * 2654435761 + k * 40503) % 1999) / 1e3),
+      );
+      const average = averages[2]!;
+      expect(runAll(simd, where, layout, given, average, 2, 0)).toEqual(
+        runAll(plainKernels, where, layout, given, average, 2, 0),
+      );
+    },
+  );
+
   it('give the bits of the plain loops: any layout, cut anywhere, in their memory or outside', () => {
     const magnitude = fc.integer({ min: -45, max: 12 }).map((power) => 10 ** power);
     fc.assert(

@@ -20,7 +20,7 @@ const vectorBytes = 16;
 
 /** Addresses and sizes in bytes. */
 export interface SimdFunctions {
-  /** `largest`: four words per block, whose largest has the bits of the largest absolute value. */
+  /** `largest`: a word per block, the bits of the largest absolute value. */
   blockMaxima(blocks: number, valueBytes: number, gradient: number, largest: number): void;
   /** `scales`: two factors per block, whose product is 2^-exponent. */
   addQuantised(blocks: number, valueBytes: number, gradient: number, sums: number, scales: number): void;
@@ -93,9 +93,15 @@ const bound = (
   set: (name, ...value) => locals.set(name, ...value),
 });
 
-/** Stores the four lanes of `max`; whoever reads them takes the largest. */
-const storeLanes = ({ get }: ReturnType<typeof bound>, list: string): Code =>
-  [0, 1, 2, 3].flatMap((index) => [...get(list), ...get('max'), ...i32x4.lane(index), ...i32.store(4 * index)]);
+/** Stores the largest of the four lanes of `max`. */
+function storeLargest({ get, set }: ReturnType<typeof bound>, list: string): Code {
+  const fold = (order: readonly [number, number, number, number]): Code =>
+    set('max', get('max'), get('max'), get('max'), v128.permute(order), i32x4.maxUnsigned);
+  return [
+    ...[...fold([2, 3, 0, 1]), ...fold([1, 0, 3, 2])],
+    ...[...get(list), ...get('max'), ...i32x4.lane(0), ...i32.store(0)],
+  ];
+}
 
 function blockMaxima(): WasmFunction {
   const locals = new Locals({ blocks: 'i32', valueBytes: 'i32', gradient: 'i32', largest: 'i32' });
@@ -104,12 +110,12 @@ function blockMaxima(): WasmFunction {
   const body = overBlocks(
     locals,
     ['gradient'],
-    { largest: 16 },
+    { largest: 4 },
     {
       before: set('max', v128.zero),
       // Without their sign fp32 numbers have the order of their bits, and NaN comes after infinity.
       each: (offset) => set('max', get('max'), get('gradient'), v128.load(offset), f32x4.abs, i32x4.maxUnsigned),
-      after: storeLanes(bound(locals), 'largest'),
+      after: storeLargest(bound(locals), 'largest'),
     },
   );
   return { name: 'blockMaxima', locals, body };
@@ -167,7 +173,7 @@ function update(blend: boolean): WasmFunction {
   const loops = overBlocks(
     locals,
     ['weights', 'first', 'second', 'sums', ...(blend ? ['average'] : [])],
-    { scales: 4, largest: 16 },
+    { scales: 4, largest: 4 },
     {
       before: [...set('max', v128.zero), ...set('scale', get('scales'), f32.load(0), f32x4.splat)],
       each: (offset) => [
@@ -207,7 +213,7 @@ function update(blend: boolean): WasmFunction {
             ]
           : []),
       ],
-      after: storeLanes(bound(locals), 'largest'),
+      after: storeLargest(bound(locals), 'largest'),
     },
   );
   const body = [...all.flatMap((name) => set(`${name}s`, get(name), f32x4.splat)), ...loops];

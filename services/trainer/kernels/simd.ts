@@ -21,12 +21,15 @@ export interface SimdOptions {
   readonly capacityBytes: number;
 }
 
-/** Values that one call of a loop handles at most: their tile of every array fits the second-level cache. */
+/** Values that one call of a loop handles at most when arrays are copied: their tiles fit the second-level cache. */
 const tileValues = 16_384;
 /** As many arrays as one loop has. */
 const tiles = 5;
-const listBytes = 4 * tileValues;
-const scratchBytes = tiles * 4 * tileValues + 2 * listBytes;
+/** Blocks that one call of a loop handles at most. A call costs two microseconds, so that few blocks a call would be felt. */
+const listBlocks = 4096;
+/** Two factors per block, and its largest value. */
+const scaleBytes = 8 * listBlocks;
+const scratchBytes = tiles * 4 * tileValues + scaleBytes + 4 * listBlocks;
 const alignBytes = 64;
 const maxBytes = maxWasmPages * wasmPageBytes;
 
@@ -39,7 +42,7 @@ export function simdKernels({ capacityBytes }: SimdOptions): ArrayKernels {
   return new SimdKernels(memory, module.bind(memory));
 }
 
-/** A run of blocks of equal length within a tile. */
+/** A run of blocks of equal length for one call of a loop. */
 interface BlockRun {
   readonly firstBlock: number;
   readonly blocks: number;
@@ -59,19 +62,20 @@ class SimdKernels implements ArrayKernels {
   readonly name = 'simd';
   readonly #buffer: SharedArrayBuffer;
   readonly #loops: SimdFunctions;
-  readonly #lists: { readonly floats: Float32Array; readonly words: Uint32Array };
-  readonly #listsAddress = tiles * 4 * tileValues;
-  readonly #largestAddress = tiles * 4 * tileValues + listBytes;
-  readonly #maxima = new Float32Array(tileValues / 4);
-  readonly #maximaBits = new Uint32Array(this.#maxima.buffer);
+  readonly #scales: Float32Array;
+  /** The same words as numbers and as their bits. */
+  readonly #largest: { readonly floats: Float32Array; readonly bits: Uint32Array };
+  readonly #scalesAddress = tiles * 4 * tileValues;
+  readonly #largestAddress = tiles * 4 * tileValues + scaleBytes;
   #next = scratchBytes;
 
   constructor(memory: SharedMemory, loops: SimdFunctions) {
     this.#buffer = memory.buffer;
     this.#loops = loops;
-    this.#lists = {
-      floats: new Float32Array(this.#buffer, this.#listsAddress, tileValues),
-      words: new Uint32Array(this.#buffer, this.#largestAddress, tileValues),
+    this.#scales = new Float32Array(this.#buffer, this.#scalesAddress, 2 * listBlocks);
+    this.#largest = {
+      floats: new Float32Array(this.#buffer, this.#largestAddress, listBlocks),
+      bits: new Uint32Array(this.#buffer, this.#largestAddress, listBlocks),
     };
   }
 
@@ -85,7 +89,7 @@ class SimdKernels implements ArrayKernels {
   }
 
   blockMaxima(layout: Layout, firstBlock: number, endBlock: number, gradient: Float32Array, into: Float32Array): void {
-    for (const run of runsOf(layout, firstBlock, endBlock)) {
+    for (const run of runsOf(layout, firstBlock, endBlock, this.#valuesPerCall([gradient]))) {
       const { blocks, values } = run;
       if (values % 4 !== 0) {
         blockMaxima(layout, run.firstBlock, run.firstBlock + blocks, gradient, into);
@@ -93,9 +97,8 @@ class SimdKernels implements ArrayKernels {
       }
       const place = this.#read(0, gradient, run.start, blocks * values);
       this.#loops.blockMaxima(blocks, 4 * values, place.address, this.#largestAddress);
-      this.#takeLargest(this.#maximaBits, 0, blocks);
       for (let i = 0; i < blocks; i++) {
-        const largest = this.#maxima[i]!;
+        const largest = this.#largest.floats[i]!;
         into[run.firstBlock + i] = largest < Infinity ? largest : NaN;
       }
     }
@@ -111,8 +114,9 @@ class SimdKernels implements ArrayKernels {
     sumsOffset: number,
   ): void {
     const shift = sumsOffset - layout.blockStarts[firstBlock]!;
-    const scales = this.#lists.floats;
-    for (const { firstBlock: first, blocks, start, values } of runsOf(layout, firstBlock, endBlock)) {
+    const scales = this.#scales;
+    const valuesPerCall = this.#valuesPerCall([gradient, sums]);
+    for (const { firstBlock: first, blocks, start, values } of runsOf(layout, firstBlock, endBlock, valuesPerCall)) {
       const own = exponents.subarray(first - firstBlock, first - firstBlock + blocks);
       if (values % 4 !== 0) {
         addQuantised(layout, first, first + blocks, gradient, own, sums, start + shift);
@@ -125,7 +129,7 @@ class SimdKernels implements ArrayKernels {
       }
       const from = this.#read(0, gradient, start, blocks * values);
       const to = this.#change(1, sums, start + shift, blocks * values);
-      this.#loops.addQuantised(blocks, 4 * values, from.address, to.address, this.#listsAddress);
+      this.#loops.addQuantised(blocks, 4 * values, from.address, to.address, this.#scalesAddress);
       to.writeBack();
     }
   }
@@ -140,17 +144,19 @@ class SimdKernels implements ArrayKernels {
   ): void {
     const { sums, exponents, laneCount, adam, average } = update;
     const { beta1, rest1, beta2, rest2, stepSize, rootScale, epsilon } = adamFactorsOf(adam);
-    const scales = this.#lists.floats;
-    for (const { firstBlock: first, blocks, start, values } of runsOf(layout, firstBlock, endBlock)) {
+    const scales = this.#scales;
+    const { weights, ema, firstMoment, secondMoment } = arrays;
+    const valuesPerCall = this.#valuesPerCall([weights, ema, firstMoment, secondMoment, sums]);
+    for (const { firstBlock: first, blocks, start, values } of runsOf(layout, firstBlock, endBlock, valuesPerCall)) {
       const vectors = values - (values % 4);
       const count = blocks * values;
       for (let i = 0; i < blocks; i++) scales[i] = meanScale(exponents[first + i]!, laneCount);
       // Runs of blocks with a rest have one block (see runsOf).
       const rest = { start: start + vectors, end: start + values };
       if (vectors > 0) {
-        const w = this.#change(0, arrays.weights, start, count);
-        const m = this.#change(1, arrays.firstMoment, start, count);
-        const v = this.#change(2, arrays.secondMoment, start, count);
+        const w = this.#change(0, weights, start, count);
+        const m = this.#change(1, firstMoment, start, count);
+        const v = this.#change(2, secondMoment, start, count);
         const s = this.#read(3, sums, start, count);
         const common = [
           ...[
@@ -160,37 +166,34 @@ class SimdKernels implements ArrayKernels {
             m.address,
             v.address,
             s.address,
-            this.#listsAddress,
+            this.#scalesAddress,
             this.#largestAddress,
           ],
           ...[beta1, rest1, beta2, rest2, stepSize, rootScale, epsilon],
         ] as Parameters<SimdFunctions['update']>;
         if (average.kind === 'blend') {
-          const a = this.#change(4, arrays.ema, start, count);
+          const a = this.#change(4, ema, start, count);
           this.#loops.updateAndBlend(...common, a.address, average.decay, average.rest);
           a.writeBack();
         } else this.#loops.update(...common);
         for (const place of [w, m, v]) place.writeBack();
-        this.#takeLargest(largest, first - firstBlock, blocks);
+        largest.set(this.#largest.bits.subarray(0, blocks), first - firstBlock);
       } else largest[first - firstBlock] = 0;
       if (rest.end > rest.start) {
         const gradient = new Float32Array(rest.end - rest.start);
         dequantiseBlock(sums, rest.start, rest.end, exponents[first]!, laneCount, gradient);
         adamRange(arrays, rest.start, rest.end, gradient, 0, adam);
-        if (average.kind === 'blend') averageRange(arrays.ema, arrays.weights, rest.start, rest.end, average);
+        if (average.kind === 'blend') averageRange(ema, weights, rest.start, rest.end, average);
         const index = first - firstBlock;
         largest[index] = Math.max(largest[index]!, largestTotal(sums, rest.start, rest.end));
       }
     }
     const { blockStarts } = layout;
-    if (average.kind === 'copy')
-      averageRange(arrays.ema, arrays.weights, blockStarts[firstBlock]!, blockStarts[endBlock]!, average);
+    if (average.kind === 'copy') averageRange(ema, weights, blockStarts[firstBlock]!, blockStarts[endBlock]!, average);
   }
 
-  #takeLargest(largest: Uint32Array, at: number, blocks: number): void {
-    const { words } = this.#lists;
-    for (let i = 0; i < blocks; i++)
-      largest[at + i] = Math.max(words[4 * i]!, words[4 * i + 1]!, words[4 * i + 2]!, words[4 * i + 3]!);
+  #valuesPerCall(arrays: readonly (Float32Array | Int32Array)[]): number {
+    return arrays.every(({ buffer }) => buffer === this.#buffer) ? Infinity : tileValues;
   }
 
   #allocate(bytes: number): [SharedArrayBuffer, number] {
@@ -217,8 +220,13 @@ class SimdKernels implements ArrayKernels {
   }
 }
 
-/** Cuts blocks into runs of equal length, each within a tile; a block whose length is no multiple of 4 is a run of its own. */
-function* runsOf({ blockStarts }: Layout, firstBlock: number, endBlock: number): Generator<BlockRun> {
+/** Cuts blocks into runs of equal length, each for one call; a block whose length is no multiple of 4 is a run of its own. */
+function* runsOf(
+  { blockStarts }: Layout,
+  firstBlock: number,
+  endBlock: number,
+  valuesPerCall: number,
+): Generator<BlockRun> {
   let block = firstBlock;
   while (block < endBlock) {
     const start = blockStarts[block]!;
@@ -228,7 +236,8 @@ function* runsOf({ blockStarts }: Layout, firstBlock: number, endBlock: number):
       while (
         block + blocks < endBlock &&
         blockStarts[block + blocks + 1]! - blockStarts[block + blocks]! === values &&
-        (blocks + 1) * values <= tileValues
+        blocks < listBlocks &&
+        (blocks + 1) * values <= valuesPerCall
       )
         blocks++;
     yield { firstBlock: block, blocks, start, values };
