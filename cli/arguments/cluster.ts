@@ -78,6 +78,10 @@ export function addClusterCommands(program: Command): void {
       'deviation of noise added to the start; generate: 0.002 for blur unless given; sample: taken off the result again',
       Number,
     )
+    .option(
+      '--prior <sha256>',
+      'generate: start from this prior instead of the checkpoint’s own (thaw fit-prior says which)',
+    )
     .option('--count <n>', 'images', wholeNumber(1), 4)
     .option('--seed <n>', 'equal seeds give equal bytes', wholeNumber(0), 0)
     .option('--out <folder>', 'folder for the PNG files', 'out')
@@ -87,7 +91,7 @@ export function addClusterCommands(program: Command): void {
     .action((options) =>
       attempt(options, async () => {
         const { drawSamples } = await import('../commands/sample.js');
-        const { count, seed, out, channel, sampler, checkpoint, mode, noise } = options;
+        const { count, seed, out, channel, sampler, checkpoint, mode, noise, prior } = options;
         const drawn = await drawSamples(requireCluster(options.dir), {
           count,
           seed,
@@ -97,8 +101,14 @@ export function addClusterCommands(program: Command): void {
           version: checkpoint,
           mode,
           noise,
+          prior,
         });
-        printResult(drawn, options.json, () => `Step ${drawn.version}, seed ${drawn.seed}:\n${drawn.files.join('\n')}`);
+        const from = drawn.prior === undefined ? '' : `, prior ${drawn.prior.slice(0, 16)}`;
+        printResult(
+          drawn,
+          options.json,
+          () => `Step ${drawn.version}, seed ${drawn.seed}${from}:\n${drawn.files.join('\n')}`,
+        );
       }),
     );
 

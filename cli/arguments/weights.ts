@@ -31,7 +31,8 @@ export function addWeightsCommands(program: Command): void {
         printResult(
           exported,
           options.json,
-          () => `${exported.file}: ${exported.tensors} tensors of step ${exported.step}, SHA-256 ${exported.sha256}`,
+          () =>
+            `${exported.file}: ${exported.tensors} tensors of step ${exported.step}, SHA-256 ${exported.sha256}${exported.prior === undefined ? '' : `, with the prior ${exported.prior}`}`,
         );
       }),
     );
@@ -60,7 +61,7 @@ export function addWeightsCommands(program: Command): void {
           imported,
           options.json,
           () =>
-            `Run ${imported.run}: step 0 has the ${imported.tensors} tensors of ${file}, SHA-256 ${imported.sha256}.`,
+            `Run ${imported.run}: step 0 has the ${imported.tensors} tensors of ${file}, SHA-256 ${imported.sha256}${imported.prior === undefined ? '' : `, and its prior ${imported.prior}`}.`,
         );
       }),
     );
@@ -69,7 +70,7 @@ export function addWeightsCommands(program: Command): void {
     command(
       program,
       'fit-prior',
-      'Fit what generation by blur or super-resolution starts from, and store it with the run.',
+      'Fit what generation by blur or super-resolution starts from, and store it with the run and its checkpoints.',
       [
         'thaw fit-prior --run celeba-blur-generation',
         'thaw fit-prior --run celeba-super-resolution-generation --clusters 10',
@@ -88,15 +89,10 @@ export function addWeightsCommands(program: Command): void {
     .option('--severity <s>', 'severity to which images are degraded first; the last unless given', wholeNumber(1))
     .action((options) =>
       attempt(options, async () => {
-        const { fitPrior } = await import('../commands/fit-prior.js');
+        const { fitPrior, fittedPriorText } = await import('../commands/fit-prior.js');
         const { run, clusters, seed, edge, severity } = options;
         const prior = await fitPrior({ storeUrl: storeOf(options), run, clusters, seed, edge, severity });
-        printResult(
-          prior,
-          options.json,
-          () =>
-            `The prior of ${prior.run}: ${clusters} component(s) on ${prior.images} images of ${prior.edge} x ${prior.edge} pixels, mean log-likelihood ${prior.logLikelihood.toFixed(3)}.`,
-        );
+        printResult(prior, options.json, () => fittedPriorText(prior));
       }),
     );
 }

@@ -205,7 +205,7 @@ const cases: readonly [what: string, attempt: () => unknown, code: string, ...wo
     () =>
       generationFrom(
         {},
-        { shape: taken, version, generationStart: () => ({ from: 'prior', noise: 0.002 }) },
+        { shape: taken, steps: 4, version, generationStart: () => ({ from: 'prior', noise: 0.002 }) },
         {
           priorOf: async () => undefined,
         },

@@ -1,4 +1,4 @@
-/** `thaw export`: a checkpoint's weights as plain safetensors with the official parameter names. */
+/** `thaw export`: a checkpoint's weights as plain safetensors with the official parameter names, and in the metadata what it generates from. */
 import { writeFileSync } from 'node:fs';
 import { ThawError } from '@thaw/shared/protocol';
 import {
@@ -6,6 +6,7 @@ import {
   loadGroup,
   newestCheckpoint,
   openStore,
+  priorOf,
   readManifest,
   weightsSha256,
   type Tensor,
@@ -28,9 +29,11 @@ export interface Exported {
   readonly tensors: number;
   /** SHA-256 of the raw little-endian fp32 values in sorted name order. */
   readonly sha256: string;
+  /** SHA-256 of the prior that the file carries (metadata `prior`), where the checkpoint has one. */
+  readonly prior?: string;
 }
 
-/** @throws ThawError THAW_CHECKPOINT_NOT_FOUND */
+/** @throws ThawError THAW_CHECKPOINT_NOT_FOUND, THAW_PRIOR_INVALID */
 export async function exportWeights({ storeUrl, run, step, group, out }: ExportOptions): Promise<Exported> {
   const store = await openStore(storeUrl);
   const stored = step === undefined ? await newestCheckpoint(store, run) : await readManifest(store, run, step);
@@ -44,6 +47,15 @@ export async function exportWeights({ storeUrl, run, step, group, out }: ExportO
     }),
   ) as Record<string, Tensor & { data: Float32Array }>;
   const sha256 = weightsSha256(floats);
-  writeFileSync(out, encodeSafetensors(floats, { format: 'pt', run, step: String(stored.manifest.step), group }));
-  return { file: out, run, step: stored.manifest.step, group, tensors: Object.keys(floats).length, sha256 };
+  const { manifest, manifestSha256 } = stored;
+  const prior = await priorOf(store, { run, step: manifest.step, manifestSha256 });
+  const metadata = {
+    ...{ format: 'pt', run, step: String(manifest.step), group },
+    ...(prior === undefined ? {} : { prior: new TextDecoder().decode(prior.bytes) }),
+  };
+  writeFileSync(out, encodeSafetensors(floats, metadata));
+  return {
+    ...{ file: out, run, step: manifest.step, group, tensors: Object.keys(floats).length, sha256 },
+    ...(prior === undefined ? {} : { prior: prior.sha256 }),
+  };
 }

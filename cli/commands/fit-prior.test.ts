@@ -5,8 +5,8 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { packDataset, type ImageSource } from '@thaw/shared/data';
 import { priorKey, PriorSchema, RunConfigSchema } from '@thaw/shared/protocol';
-import { createRun, openStore } from '@thaw/shared/storage';
-import { fitPrior } from './fit-prior.js';
+import { createRun, openStore, sha256Hex } from '@thaw/shared/storage';
+import { fitPrior, fittedPriorText } from './fit-prior.js';
 
 const run = RunConfigSchema.parse({
   format: 'thaw.run/1',
@@ -69,8 +69,14 @@ it('fits the colours of the images as the network sees them, and stores the mixt
   expect(prior.images).toBe(40);
   expect(prior).toMatchObject({ edge: 1, severity: 3 });
   const stored = (await (await openStore(storeUrl)).get(priorKey('colours')))!;
-  expect(PriorSchema.parse(JSON.parse(new TextDecoder().decode(stored.bytes)))).toEqual(prior);
+  const { sha256, checkpoints, ...itself } = prior;
+  expect(PriorSchema.parse(JSON.parse(new TextDecoder().decode(stored.bytes)))).toEqual(itself);
+  expect([sha256, checkpoints]).toEqual([sha256Hex(stored.bytes), { bound: [], others: [] }]);
   expect(await fitPrior({ storeUrl, run: 'colours', clusters: 2, seed: 4 })).toEqual(prior);
+  expect(fittedPriorText(prior)).toContain('It is for the checkpoints to come.');
+  const text = fittedPriorText({ ...prior, checkpoints: { bound: [30], others: [10, 20] } });
+  expect(text).toContain('It is for checkpoint 30 and the checkpoints to come.');
+  expect(text).toContain(`For checkpoints 10, 20 nothing changes; with thaw sample --prior ${sha256} they`);
 });
 
 it('fits images of a few pixels too, degraded to a severity', async () => {

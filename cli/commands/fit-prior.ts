@@ -1,4 +1,4 @@
-/** `thaw fit-prior`: a Gaussian mixture on a run's training images, degraded and shrunk to a few pixels, stored with the run. */
+/** `thaw fit-prior`: a Gaussian mixture on a run's training images, degraded and shrunk to a few pixels, stored with the run and its checkpoints. */
 import { centreBatch, loadImages, loadRunSets, type DatasetManifest } from '@thaw/shared/data';
 import {
   degradationOf,
@@ -11,14 +11,13 @@ import {
 import {
   mostPriorNumbers,
   priorFormat,
-  priorKey,
   PriorSchema,
   ThawError,
   type Prior,
   type RunConfig,
 } from '@thaw/shared/protocol';
 import { RandomStream } from '@thaw/shared/runtime';
-import { loadRun, openStore, type ObjectStore } from '@thaw/shared/storage';
+import { loadRun, openStore, storePrior, type ObjectStore, type StoredPriorReport } from '@thaw/shared/storage';
 
 export interface FitPriorOptions {
   readonly storeUrl: string;
@@ -31,11 +30,17 @@ export interface FitPriorOptions {
   readonly severity?: number;
 }
 
+/** The prior as stored, its SHA-256, and the steps of the checkpoints that generate from it, or from others. */
+export type FittedPrior = Prior & {
+  readonly sha256: string;
+  readonly checkpoints: Pick<StoredPriorReport, 'bound' | 'others'>;
+};
+
 /**
- * Reads the train split shard by shard; a prior that is there is replaced.
+ * Reads the train split shard by shard. The prior is for the run's checkpoints that have none, and for those to come; others keep theirs.
  * @throws ThawError THAW_RUN_NOT_FOUND, THAW_DATASET_NOT_FOUND, THAW_SAMPLING_INVALID, THAW_REQUEST_INVALID
  */
-export async function fitPrior(options: FitPriorOptions): Promise<Prior> {
+export async function fitPrior(options: FitPriorOptions): Promise<FittedPrior> {
   const { storeUrl, run: name, clusters, seed } = options;
   const store = await openStore(storeUrl);
   const { config: run } = await loadRun(store, name);
@@ -60,8 +65,30 @@ export async function fitPrior(options: FitPriorOptions): Promise<Prior> {
     ...fitted,
     mixture: shortened(fitted.mixture),
   });
-  await store.put(priorKey(name), new TextEncoder().encode(`${JSON.stringify(prior)}\n`));
-  return prior;
+  const { sha256, bound, others } = await storePrior(store, name, prior);
+  return { ...prior, sha256, checkpoints: { bound, others } };
+}
+
+/** What a person is told. */
+export function fittedPriorText({
+  run,
+  sha256,
+  mixture,
+  images,
+  edge,
+  logLikelihood,
+  checkpoints,
+}: FittedPrior): string {
+  const { bound, others } = checkpoints;
+  const steps = (list: readonly number[]): string =>
+    `checkpoint${list.length === 1 ? '' : 's'} ${list.slice(-5).join(', ')}${list.length > 5 ? ` and ${list.length - 5} more` : ''}`;
+  return [
+    `The prior of ${run}: ${mixture.weights.length} component(s) on ${images} images of ${edge} x ${edge} pixels, mean log-likelihood ${logLikelihood.toFixed(3)}, SHA-256 ${sha256}.`,
+    `It is for ${bound.length === 0 ? '' : `${steps(bound)} and `}the checkpoints to come.`,
+    ...(others.length === 0
+      ? []
+      : [`For ${steps(others)} nothing changes; with thaw sample --prior ${sha256} they start from this one.`]),
+  ].join('\n');
 }
 
 /** Everything that can be refused before a picture is read. */

@@ -6,7 +6,16 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { packDataset } from '@thaw/shared/data';
 import { initialWeights, networkWeightSpecs, toOfficial } from '@thaw/shared/model';
 import { RunConfigSchema, ThawError } from '@thaw/shared/protocol';
-import { encodeSafetensors, loadCheckpoint, openStore, readManifest, type Tensor } from '@thaw/shared/storage';
+import {
+  decodeSafetensors,
+  encodeSafetensors,
+  loadCheckpoint,
+  openStore,
+  priorOf,
+  readManifest,
+  storePrior,
+  type Tensor,
+} from '@thaw/shared/storage';
 import { exportWeights } from './export.js';
 import { importWeights, officialWeights } from './import.js';
 
@@ -92,6 +101,53 @@ describe('thaw import', () => {
     const { state } = await loadCheckpoint(store, run.name, 0);
     expect(Object.keys(state.tensors)).toHaveLength(5 * Object.keys(specs).length);
     expect((state.tensors['adam.v/final_conv.1.weight']!.data as Float32Array).every((v) => v === 0)).toBe(true);
+  });
+
+  it('takes the prior of a checkpoint along, the same bytes, and refuses one of other images', async () => {
+    const store = await openStore(storeUrl);
+    const named = (name: string) => ({ ...run, name });
+    await importWeights({
+      storeUrl,
+      file: write('official.safetensors', official),
+      run: named('with-prior'),
+      nowMs: 5,
+    });
+    const prior = {
+      ...{ format: 'thaw.prior/1', run: 'with-prior', severity: 4, edge: 2, images: 4, seed: 0, iterations: 1 },
+      ...{ dataset: { name: 'grey', sha256: 'd'.repeat(64) }, logLikelihood: 0.5 },
+      mixture: {
+        weights: [1],
+        means: [[0.1, 0.2, 0.3, 0.4]],
+        covariances: [[0, 1, 2, 3].map((i) => [0, 1, 2, 3].map((j) => (i === j ? 1 : 0)))],
+      },
+    } as const;
+    const { sha256 } = await storePrior(store, 'with-prior', prior as never);
+    const out = join(folder, 'with-prior.safetensors');
+    expect(await exportWeights({ storeUrl, run: 'with-prior', group: 'ema', out })).toMatchObject({ prior: sha256 });
+    const imported = await importWeights({ storeUrl, file: out, run: named('taken-along'), nowMs: 6 });
+    expect(imported.prior).toBe(sha256);
+    const { manifestSha256 } = imported;
+    expect((await priorOf(store, { run: 'taken-along', step: 0, manifestSha256 }))!.prior).toEqual(prior);
+    // Once more with another network: the file travels on.
+    const again = join(folder, 'again.safetensors');
+    expect(await exportWeights({ storeUrl, run: 'taken-along', group: 'weights', out: again })).toMatchObject({
+      prior: sha256,
+    });
+    const { metadata } = decodeSafetensors(new Uint8Array(readFileSync(again)));
+    const attempt = (changes: object, name: string): Promise<string> =>
+      refused(() =>
+        importWeights({ storeUrl, file: again, run: { ...named(name), ...changes } as typeof run, nowMs: 0 }),
+      );
+    expect(await attempt({ degradation: { ...run.degradation, steps: 3 } }, 'never')).toMatch(
+      /^THAW_PRIOR_INVALID: .*at severity 4; run never has images of 8 x 8 x 1 and severities 1 to 3/,
+    );
+    writeFileSync(again, encodeSafetensors(official, { ...metadata, prior: '{}' }));
+    expect(await attempt({}, 'never')).toContain(
+      'THAW_PRIOR_INVALID: The prior in the metadata of the file is not one',
+    );
+    expect(await store.head('runs/never/run.json')).toBeUndefined();
+    // Where generation starts from something else it is of no use.
+    expect(await attempt({ degradation: { family: 'noise', steps: 3 } }, 'hot')).toBe('nothing was refused');
   });
 
   it('and of the other network, with and without time', async () => {

@@ -5,7 +5,9 @@ import { loadRunSets } from '@thaw/shared/data';
 import { networkWeightSpecs, sizeOf } from '@thaw/shared/model';
 import { checkpointSliceCount, initialHistoryDigest, ThawError, type RunConfig } from '@thaw/shared/protocol';
 import {
+  adoptPrior,
   createRun,
+  decodePrior,
   decodeSafetensors,
   newestCheckpoint,
   openStore,
@@ -13,6 +15,7 @@ import {
   writeCheckpoint,
   type RunState,
   type StateTensor,
+  type StoredPrior,
 } from '@thaw/shared/storage';
 import { lowestExponent } from '@thaw/trainer';
 
@@ -31,6 +34,8 @@ export interface Imported {
   /** As of `thaw export`: of the raw values in sorted name order. */
   readonly sha256: string;
   readonly manifestSha256: string;
+  /** SHA-256 of the prior that came with the weights. */
+  readonly prior?: string;
 }
 
 type OfficialWeights = Record<string, StateTensor & { data: Float32Array }>;
@@ -71,6 +76,26 @@ export function officialWeights(bytes: Uint8Array, run: RunConfig): OfficialWeig
   return weights;
 }
 
+/**
+ * The prior that a file of `thaw export` carries, for runs whose generation starts from one.
+ * @throws ThawError THAW_PRIOR_INVALID if it is not of images of the run
+ */
+function carriedPrior({ prior: text }: Readonly<Record<string, string>>, run: RunConfig): StoredPrior | undefined {
+  const { degradation, data } = run;
+  const starts = degradation.family === 'blur' || degradation.family === 'super-resolution';
+  if (text === undefined || !starts) return undefined;
+  const carried = decodePrior(new TextEncoder().encode(text), 'The prior in the metadata of the file');
+  const { edge, severity = degradation.steps, mixture } = carried.prior;
+  const values = edge * edge * data.channels;
+  if (mixture.means[0]!.length !== values || edge > data.size || severity > degradation.steps)
+    throw new ThawError(
+      'THAW_PRIOR_INVALID',
+      `The prior in the metadata of the file is of ${edge} x ${edge} pixels with ${mixture.means[0]!.length} values at severity ${severity}; run ${run.name} has images of ${data.size} x ${data.size} x ${data.channels} and severities 1 to ${degradation.steps}.`,
+      { cure: 'Import with the run file that the weights were trained with.' },
+    );
+  return carried;
+}
+
 /** The state before step 0 with these weights: the average is a copy, the optimizer has seen nothing. */
 export function importedState(run: RunConfig, weights: OfficialWeights): RunState {
   const tensors: Record<string, StateTensor> = {};
@@ -96,7 +121,7 @@ export function importedState(run: RunConfig, weights: OfficialWeights): RunStat
 
 /**
  * Stores the run and its step 0. Nothing is written before the file has been checked.
- * @throws ThawError THAW_WEIGHTS_INVALID, THAW_DATASET_NOT_FOUND, THAW_RUN_CONFLICT, THAW_CHECKPOINT_CONFLICT
+ * @throws ThawError THAW_WEIGHTS_INVALID, THAW_PRIOR_INVALID, THAW_DATASET_NOT_FOUND, THAW_RUN_CONFLICT, THAW_CHECKPOINT_CONFLICT
  */
 export async function importWeights({ storeUrl, file, run, nowMs }: ImportOptions): Promise<Imported> {
   let bytes: Uint8Array;
@@ -108,6 +133,7 @@ export async function importWeights({ storeUrl, file, run, nowMs }: ImportOption
     });
   }
   const weights = officialWeights(bytes, run);
+  const carried = carriedPrior(decodeSafetensors(bytes).metadata, run);
   const store = await openStore(storeUrl);
   const dataset = (await loadRunSets(store, run)).own.manifest;
   const present = await newestCheckpoint(store, run.name);
@@ -133,5 +159,9 @@ export async function importWeights({ storeUrl, file, run, nowMs }: ImportOption
     checkpointSliceCount(run),
   );
   const sha256 = weightsSha256(weights);
-  return { run: run.name, step: 0, tensors: Object.keys(weights).length, sha256, manifestSha256 };
+  const prior = carried && (await adoptPrior(store, { run: run.name, step: 0, manifestSha256 }, carried));
+  return {
+    ...{ run: run.name, step: 0, tensors: Object.keys(weights).length, sha256, manifestSha256 },
+    ...(prior === undefined ? {} : { prior }),
+  };
 }

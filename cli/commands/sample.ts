@@ -18,6 +18,8 @@ export interface SampleOptions {
   readonly mode?: 'sample' | 'generate';
   /** Of the start of generation. */
   readonly noise?: number;
+  /** SHA-256 of a prior that generation starts from, instead of the checkpoint's. */
+  readonly prior?: string;
 }
 
 export interface Drawn {
@@ -25,6 +27,8 @@ export interface Drawn {
   readonly run: string;
   readonly version: number;
   readonly seed: number;
+  /** SHA-256 of what generation started from. */
+  readonly prior?: string;
   readonly testIndices: (number | undefined)[];
   readonly files: string[];
 }
@@ -66,6 +70,7 @@ export async function drawSamples(
     run: status.run,
     version: status.version,
     seed: status.seed,
+    ...(status.prior === undefined ? {} : { prior: status.prior }),
     testIndices: status.rows.map(({ testIndex }) => testIndex),
     files,
   };

@@ -82,6 +82,9 @@ export interface RestorationModel {
   degrade(rows: readonly DegradeRow[]): Promise<Float32Array[]>;
 }
 
+/** What generation starts from, with the SHA-256 that names it. */
+export type StartPrior = Pick<Prior, 'mixture' | 'edge' | 'severity'> & { readonly sha256: string };
+
 /** Gives models by version; loads, verifies and warms them. */
 export interface ModelSource {
   /** The head of a channel, or undefined while nothing was promoted to it. */
@@ -93,8 +96,11 @@ export interface ModelSource {
    * @throws ThawError when its bytes do not verify or the engine cannot run it; nothing is kept of it then.
    */
   load(version: ModelVersion): Promise<RestorationModel>;
-  /** The prior of a run that was fitted. */
-  priorOf?(run: string): Promise<Pick<Prior, 'mixture' | 'edge' | 'severity'> | undefined>;
+  /**
+   * The prior of a version, which is its for good from now on; or another one of the store, by its SHA-256.
+   * @throws ThawError THAW_PRIOR_INVALID
+   */
+  priorOf?(version: ModelVersion, sha256?: string): Promise<StartPrior | undefined>;
   /** Versions in memory. */
   loaded(): readonly ModelVersion[];
 }

@@ -316,6 +316,11 @@ export const errorRegistry = {
     'Images cannot be generated from nothing: the run has no generation prior.',
     'Fit one with `thaw fit-prior --run R`, or use mode "sample" (restores degraded test images) or "restore".',
   ),
+  THAW_PRIOR_INVALID: entry(
+    422,
+    'A generation prior cannot be used.',
+    'Fit it again with `thaw fit-prior --run R`, or name another one; docs/diffusion.md says which prior a checkpoint has.',
+  ),
   THAW_FEATURES_INVALID: entry(
     422,
     'A network of features cannot be used for the images that are evaluated.',

@@ -1,4 +1,7 @@
-/** The prior of a run: from what images of a few pixels generation starts. Stored as `runs/<run>/prior.json`; a job carries what it used. */
+/**
+ * A prior: from what images of a few pixels generation starts. A blob, bound to checkpoints (shared/storage/priors); `runs/<run>/prior.json`
+ * is what checkpoints without one will get. A job carries what it used.
+ */
 import { z } from 'zod';
 import { NameSchema } from './names.js';
 

@@ -69,6 +69,8 @@ export const JobSpecSchema = z.strictObject({
       /** generate: images [edge, edge, C] drawn from the mixture and enlarged. Absent: what the degradation makes. */
       mixture: MixtureSchema.optional(),
       edge: z.int().min(1).optional(),
+      /** SHA-256 of the prior that the mixture was taken from. */
+      prior: Sha256Schema.optional(),
       /** Deviation of the normal noise added to the start. */
       noise: z.number().min(0),
       /** The same noise is taken off the result (sample and restore). */

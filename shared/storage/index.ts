@@ -4,6 +4,7 @@ export * from './io/index.js';
 export * from './safetensors/index.js';
 export * from './blobs/index.js';
 export * from './checkpoints/index.js';
+export * from './priors/index.js';
 export * from './channels/index.js';
 export * from './retention/index.js';
 export * from './runs/index.js';

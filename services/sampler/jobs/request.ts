@@ -47,6 +47,11 @@ export const JobRequestSchema = z
       .describe(
         'Deviation of normal noise added to the start. generate: it breaks the symmetry of the start and stays; 0.002 for blur unless given, else none. sample and restore: it is taken off the result again (officially 0.001); none unless given.',
       ),
+    prior: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits')
+      .optional()
+      .describe('generate: SHA-256 of a prior to start from instead of the checkpoint’s own (see `thaw fit-prior`).'),
     deadlineMs: z.number().optional().describe('Milliseconds from now after which the result is worthless.'),
     framesPerSecond: z
       .number()
@@ -62,6 +67,7 @@ export const JobRequestSchema = z
     if (request.mode !== 'restore' && request.image !== undefined) issue('image', 'is for mode "restore" only');
     if (request.mode !== 'restore' && request.degrade !== undefined) issue('degrade', 'is for mode "restore" only');
     if (request.mode === 'generate' && request.severity !== undefined) issue('severity', 'generation starts from T');
+    if (request.mode !== 'generate' && request.prior !== undefined) issue('prior', 'is for mode "generate" only');
     if (request.channel !== undefined && request.version !== undefined)
       issue('version', 'give a channel or a version, not both');
     if (request.run !== undefined && request.version === undefined) issue('run', 'is for use with `version`');

@@ -33,6 +33,8 @@ export const JobStatusSchema = z.object({
   severity: z.int(),
   calls: z.int(),
   dataset: z.string().optional(),
+  /** SHA-256 of the prior that images were generated from. */
+  prior: z.string().optional(),
   rows: z.array(
     z.object({
       row: z.int(),
@@ -89,6 +91,7 @@ export function jobStatus(
     severity: spec.severities[0]!,
     calls: spec.severities.length,
     ...(spec.test === undefined ? {} : { dataset: spec.test.dataset }),
+    ...(spec.start?.prior === undefined ? {} : { prior: spec.start.prior }),
     rows,
     ...(end?.code === undefined ? {} : { code: end.code }),
     ...(end?.message === undefined ? {} : { message: end.message }),

@@ -2,10 +2,19 @@
 import { checkAlgorithm, generationStart } from '@thaw/shared/diffusion';
 import type { Engine } from '@thaw/shared/engine';
 import { fromOfficial, networkWeightSpecs, sizeOf } from '@thaw/shared/model';
-import { priorKey, PriorSchema, ThawError, type Prior, type RunConfig } from '@thaw/shared/protocol';
+import { ThawError, type RunConfig } from '@thaw/shared/protocol';
 import { RandomStream, type Logger } from '@thaw/shared/runtime';
-import { loadGroup, loadRun, readHead, readManifest, type ObjectStore } from '@thaw/shared/storage';
-import type { ModelSource, ModelVersion, RestorationModel, RowContext, TestImages } from '../ports.js';
+import {
+  bindPrior,
+  loadGroup,
+  loadRun,
+  priorByDigest,
+  readHead,
+  readManifest,
+  type ObjectStore,
+  type StoredPrior,
+} from '@thaw/shared/storage';
+import type { ModelSource, ModelVersion, RestorationModel, RowContext, StartPrior, TestImages } from '../ports.js';
 import { versionKey } from '../work/index.js';
 import { datasetImages } from './dataset-images.js';
 import { RunPrograms } from './run-programs.js';
@@ -44,15 +53,11 @@ export class CheckpointModels implements ModelSource {
     return { run, step, manifestSha256 };
   }
 
-  async priorOf(run: string): Promise<Prior | undefined> {
-    const stored = await this.#o.store.get(priorKey(run));
-    if (stored === undefined) return undefined;
-    const prior = PriorSchema.safeParse(JSON.parse(new TextDecoder().decode(stored.bytes)));
-    if (!prior.success)
-      throw new ThawError('THAW_PRIOR_MISSING', `The prior of run ${run} cannot be read.`, {
-        cure: `Fit it again: thaw fit-prior --run ${run}`,
-      });
-    return prior.data;
+  async priorOf(version: ModelVersion, named?: string): Promise<StartPrior | undefined> {
+    const { store } = this.#o;
+    if (named !== undefined) return startPrior(await namedPrior(store, named));
+    const bound = await bindPrior(store, version);
+    return bound === undefined ? undefined : startPrior(await priorByDigest(store, bound));
   }
 
   loaded(): ModelVersion[] {
@@ -177,6 +182,21 @@ export class CheckpointModels implements ModelSource {
       this.#ready.get(key)!.network.giveUp();
       this.#ready.delete(key);
     }
+  }
+}
+
+const startPrior = ({ sha256, prior: { mixture, edge, severity } }: StoredPrior): StartPrior => ({
+  ...{ sha256, mixture, edge },
+  ...(severity === undefined ? {} : { severity }),
+});
+
+/** A prior that a client names. @throws ThawError THAW_PRIOR_INVALID */
+async function namedPrior(store: ObjectStore, sha256: string): Promise<StoredPrior> {
+  try {
+    return await priorByDigest(store, sha256);
+  } catch (cause) {
+    if (!(cause instanceof ThawError) || cause.code !== 'THAW_BLOB_NOT_FOUND') throw cause;
+    throw new ThawError('THAW_PRIOR_INVALID', `prior: there is none with the SHA-256 ${sha256}.`, { cause });
   }
 }
 

@@ -10,6 +10,7 @@ import {
   encodeSafetensors,
   MemoryStore,
   promote,
+  storePrior as storeNextPrior,
   writeCheckpoint,
   type StateTensor,
 } from '@thaw/shared/storage';
@@ -220,12 +221,41 @@ describe('a job that generates', () => {
     await expect(submit('faded', {})).rejects.toThrow('nothing can be generated with the degradation "decolorization"');
     const shape = { height: 8, width: 8, channels: 1 };
     const version = { run: 'faces', step: 1, manifestSha256: 'a'.repeat(64) };
-    const model = { shape, version, generationStart: () => ({ from: 'prior', noise: 0.002 }) as const };
-    const prior = { mixture: priorOf('faces', 1, 3).mixture, edge: 1 };
+    const model = { shape, steps: 3, version, generationStart: () => ({ from: 'prior', noise: 0.002 }) as const };
+    const prior = { mixture: priorOf('faces', 1, 3).mixture, edge: 1, sha256: 'b'.repeat(64) };
     await expect(generationFrom({}, model, { priorOf: async () => prior })).rejects.toThrow(
-      'with 3 values; 1 x 1 pixels with 1 channels are 1',
+      'with 3 values; 1 x 1 pixels with 1 channels of an image of 8 are 1',
     );
+    const coloured = { ...model, shape: { ...shape, channels: 3 } };
+    await expect(
+      generationFrom({}, coloured, { priorOf: async () => ({ ...prior, severity: 4 }) }),
+    ).rejects.toMatchObject({ code: 'THAW_PRIOR_INVALID' });
+    await expect(submit('painted', { prior: 'a'.repeat(64) })).rejects.toThrow('prior: generation with this model');
+    await expect(submit('faces', { prior: 'a'.repeat(64) })).rejects.toThrow('prior: there is none with the SHA-256');
+    expect(() => parseJobRequest({ mode: 'sample', prior: 'a'.repeat(64) })).toThrow('prior: is for mode');
+    expect(() => parseJobRequest({ mode: 'generate', prior: 'latest' })).toThrow('prior: must be 64 hexadecimal');
   });
+
+  it('keeps to the prior that its version had: one fitted later is used only when it is named', async () => {
+    const { id, version, start } = await submit('faces', { noise: 0 });
+    expect(await sampler.service.status(id)).toMatchObject({ prior: start!.prior! });
+    const before = await rowsOf('faces', { noise: 0 });
+    const other = priorOf('faces', 1, 3);
+    const { sha256, others } = await storeNextPrior(store, 'faces', {
+      ...other,
+      mixture: { ...other.mixture, means: other.mixture.means.map((mean) => mean.map((value) => value + 0.5)) },
+    } as never);
+    expect(others).toContain(version.step);
+    expect((await rowsOf('faces', { noise: 0 })).rows).toEqual(before.rows);
+    const named = await submit('faces', { noise: 0, prior: sha256, count: 2 });
+    expect(named.start!.prior).toBe(sha256);
+    const moved = await rowsOf('faces', { noise: 0, prior: sha256 });
+    [0, 1].forEach((row) =>
+      moved.images[row]!.degraded!.forEach((value, i) =>
+        expect(value - before.images[row]!.degraded![i]!).toBeCloseTo(0.5, 5),
+      ),
+    );
+  }, 60_000);
 });
 
 describe('a job that restores', () => {

@@ -2,6 +2,7 @@
 import { ThawError } from '../../protocol/index.js';
 import type { CheckpointRef } from '../checkpoints/manifest.js';
 import { readManifest } from '../checkpoints/load.js';
+import { bindPrior } from '../priors/index.js';
 import type { ObjectStore } from '../store/index.js';
 import type { AppendOptions } from './log.js';
 import { appendRecord, readHead, readLog } from './log.js';
@@ -51,7 +52,23 @@ async function decide(
   options: AppendOptions,
 ): Promise<StoredRecord> {
   const { manifestSha256 } = await readManifest(store, run, step);
-  return appendRecord(store, channel, { action, run, step, manifestSha256, ...decision }, options);
+  const checkpoint = { run, step, manifestSha256 };
+  const prior = action === 'promote' ? await priorOfServed(store, checkpoint) : {};
+  return appendRecord(store, channel, { action, ...checkpoint, ...prior, ...decision }, options);
+}
+
+/**
+ * What is served generates from one prior for good: it is bound before the record, which names it. A prior that cannot be read keeps no
+ * weights from being served; generating says what is wrong with it.
+ */
+async function priorOfServed(store: ObjectStore, checkpoint: CheckpointRef): Promise<{ readonly prior?: string }> {
+  try {
+    const prior = await bindPrior(store, checkpoint);
+    return prior === undefined ? {} : { prior };
+  } catch (error) {
+    if (error instanceof ThawError && error.code === 'THAW_PRIOR_INVALID') return {};
+    throw error;
+  }
 }
 
 /**
@@ -77,7 +94,8 @@ export async function rollback(
   const present = await readManifest(store, run, step);
   if (present.manifestSha256 !== manifestSha256)
     throw new ThawError('THAW_CHECKPOINT_INVALID', `Step ${step} of run ${run} is not what channel ${channel} served.`);
-  const draft = { action: 'rollback', run, step, manifestSha256, ...decision } as const;
+  const prior = await priorOfServed(store, target);
+  const draft = { action: 'rollback', run, step, manifestSha256, ...prior, ...decision } as const;
   return appendRecord(store, channel, draft, { ...options, expectedSeq: records.length });
 }
 

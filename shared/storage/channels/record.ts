@@ -30,6 +30,8 @@ export const ChannelRecordDraftSchema = z.strictObject({
   reason: z.string().max(2000).optional(),
   /** SHA-256 of a blob that holds the evidence (results of the gate), kept as long as the log names it. */
   evidence: sha256.optional(),
+  /** SHA-256 of the prior that images are generated from with this checkpoint, where it has one. */
+  prior: sha256.optional(),
   /** Wall-clock time of the decision, milliseconds since the epoch. */
   timeMs: z.number().min(0),
 });

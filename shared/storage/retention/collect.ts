@@ -1,14 +1,15 @@
 /**
- * Garbage collection: manifests that the policy lets go, then blobs that nothing names. Safe beside writers because
+ * Garbage collection: manifests that the policy lets go, with what binds priors to them, then blobs that nothing names. Safe beside writers because
  * nothing younger than the grace period is touched, because `putBlob` renews the age of a blob that it finds, because
  * candidates are listed before anything is marked, and because a blob's age is read again just before it is removed. The
  * grace period must be longer than the writing of a checkpoint takes, and clocks may differ by less than it.
  */
-import { ThawError } from '../../protocol/index.js';
-import { blobKey, blobPrefix } from '../blobs/index.js';
+import { priorKey, ThawError } from '../../protocol/index.js';
+import { blobKey, blobPrefix, sha256Hex } from '../blobs/index.js';
 import { listChannels, readHead, readLog, rollbackTargets } from '../channels/index.js';
 import type { CheckpointManifest } from '../checkpoints/index.js';
 import { checkpointKey, listCheckpoints, listRuns, readManifest } from '../checkpoints/index.js';
+import { bindingsOf, readBinding } from '../priors/index.js';
 import type { ObjectStore } from '../store/index.js';
 import type { RetentionPolicy } from './policy.js';
 import { chooseRetained } from './policy.js';
@@ -43,8 +44,8 @@ export interface CollectReport {
 
 /**
  * Removes what the policy does not keep.
- * @throws ThawError THAW_CHECKPOINT_INVALID or THAW_CHANNEL_CORRUPT before anything is removed, if a manifest or a record
- *   cannot be read: what it names would be lost
+ * @throws ThawError THAW_CHECKPOINT_INVALID, THAW_CHANNEL_CORRUPT or THAW_PRIOR_INVALID before anything is removed, if a manifest, a
+ *   record or a prior cannot be read: what it names would be lost
  */
 export async function collectGarbage(store: ObjectStore, options: CollectOptions): Promise<CollectReport> {
   const cutoffMs = options.nowMs - options.graceMs;
@@ -54,6 +55,7 @@ export async function collectGarbage(store: ObjectStore, options: CollectOptions
 
   const channels = await readChannels(store, options.rollbackDepth ?? 5);
   const manifests = await readManifests(store);
+  await priorsInUse(store, manifests);
   const governed = manifests.filter(({ run }) => options.runs?.includes(run) ?? true);
   const choice = chooseRetained(governed, options.policy, [...(options.inUse ?? []), ...channels.pins]);
   const removable = choice.remove.filter((checkpoint) => checkpoint.modifiedMs <= cutoffMs);
@@ -64,6 +66,8 @@ export async function collectGarbage(store: ObjectStore, options: CollectOptions
   const present = (await readManifests(store)).filter(({ run, step }) => !gone.has(checkpointKey(run, step)));
   const named = new Set([...channels.evidence, ...(options.blobsInUse ?? [])]);
   for (const { manifest } of present) for (const { sha256 } of manifest.slices) named.add(sha256);
+  for (const sha256 of await priorsInUse(store, present)) named.add(sha256);
+  if (!options.dryRun) await removeBindings(store, present, options, cutoffMs);
   const garbage = blobs.filter(({ sha256, old }) => old && !named.has(sha256));
   const swept = options.dryRun ? garbage : await removeBlobs(store, garbage, cutoffMs);
   return {
@@ -82,6 +86,38 @@ interface FoundManifest {
   readonly modifiedMs: number;
   readonly metrics: CheckpointManifest['metrics'];
   readonly manifest: CheckpointManifest;
+  readonly manifestSha256: string;
+}
+
+const runsOf = (present: readonly FoundManifest[]): Set<string> => new Set(present.map(({ run }) => run));
+
+/** SHA-256 of the priors of checkpoints, and of what those without one would get. */
+async function priorsInUse(store: ObjectStore, present: readonly FoundManifest[]): Promise<Set<string>> {
+  const inUse = new Set<string>();
+  for (const run of runsOf(present)) {
+    const current = await store.get(priorKey(run));
+    if (current !== undefined) inUse.add(sha256Hex(current.bytes));
+  }
+  for (const checkpoint of present) {
+    const bound = await readBinding(store, checkpoint);
+    if (bound !== undefined) inUse.add(bound);
+  }
+  return inUse;
+}
+
+/** Removes what binds priors to checkpoints that are gone. */
+async function removeBindings(
+  store: ObjectStore,
+  present: readonly FoundManifest[],
+  { runs }: CollectOptions,
+  cutoffMs: number,
+): Promise<void> {
+  const there = new Set(present.map(({ manifestSha256 }) => manifestSha256));
+  for (const run of runsOf(present)) {
+    if (!(runs?.includes(run) ?? true)) continue;
+    for (const { key, manifestSha256, modifiedMs } of await bindingsOf(store, run))
+      if (modifiedMs <= cutoffMs && !there.has(manifestSha256)) await store.delete(key);
+  }
 }
 
 async function readManifests(store: ObjectStore): Promise<FoundManifest[]> {
@@ -89,8 +125,8 @@ async function readManifests(store: ObjectStore): Promise<FoundManifest[]> {
   for (const run of await listRuns(store)) {
     for (const { step, modifiedMs } of await listCheckpoints(store, run)) {
       try {
-        const { manifest } = await readManifest(store, run, step);
-        found.push({ run, step, modifiedMs, metrics: manifest.metrics, manifest });
+        const { manifest, manifestSha256 } = await readManifest(store, run, step);
+        found.push({ run, step, modifiedMs, metrics: manifest.metrics, manifest, manifestSha256 });
       } catch (error) {
         // Removed by another collection since it was listed.
         if (!(error instanceof ThawError) || error.code !== 'THAW_CHECKPOINT_NOT_FOUND') throw error;
