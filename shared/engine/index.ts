@@ -8,6 +8,7 @@ export { supportedKernels, trace } from './trace/index.js';
 export type { SupportedKernel } from './trace/index.js';
 export { fromStored, lower, loweringVersion, plainOptions, summarize, toStored } from './lower/index.js';
 export type { Capabilities, Formulations, LoweringOptions, LoweringSummary } from './lower/index.js';
+export { kernelsTable } from './kernels-table.js';
 export { simplify, toDot } from './graph/index.js';
 export { OnnxEngine, profileProgram } from './run/index.js';
 export type { NodeCost, ProgramProfile } from './run/index.js';

@@ -81,6 +81,11 @@ const image = (
   apply: (x, _, detail, weights) =>
     x.rank === 4 && x.shape[3] === 4 ? apply(x as tf.Tensor4D, weights, detail) : undefined,
 });
+/** A function with jumps, of an input; added to a value that has gradients. */
+const stepped = (name: string, apply: (x: tf.Tensor) => tf.Tensor): Op => ({
+  name,
+  apply: (a, _b, _d, _w, { x }) => (sameShape(a, x) ? tf.add(tf.mul(a, 0.5), tf.mul(apply(x), 0.2)) : undefined),
+});
 const reductions = [tf.sum, tf.mean, tf.max, tf.min];
 
 // Values stay small, and away from the places where a derivative jumps (abs at 0 differs on purpose: Sign there).
@@ -100,6 +105,13 @@ const ops: readonly Op[] = [
   unary('softplus', (x) => tf.softplus(x)),
   unary('abs', (x) => tf.abs(tf.add(x, 0.0137))),
   unary('neg', (x) => tf.neg(x)),
+  unary('tan', (x) => tf.tan(tf.tanh(x))),
+  unary('atan', (x) => tf.atan(tf.mul(x, 2))),
+  unary('expm1', (x) => tf.expm1(tf.tanh(x))),
+  unary('log1p', (x) => tf.log1p(tf.mul(tf.tanh(x), 0.5))),
+  unary('elu', (x) => tf.elu(tf.add(x, 0.0137))),
+  unary('selu', (x) => tf.selu(tf.add(x, 0.0137))),
+  unary('leakyRelu', (x) => tf.leakyRelu(tf.add(x, 0.0137), 0.2)),
   unary('clip', (x) => tf.clipByValue(x, -0.4, 0.7)),
   unary('scale', (x) => tf.sub(tf.mul(x, 1.5), 0.25)),
   unary('pow', (x) => tf.pow(tf.add(tf.abs(tf.add(tf.tanh(x), 0.0137)), 0.5), 1.5)),
@@ -110,6 +122,16 @@ const ops: readonly Op[] = [
   alike('maximum', (a, b) => tf.maximum(a, b)),
   alike('minimum', (a, b) => tf.minimum(a, b)),
   alike('squaredDifference', (a, b) => tf.squaredDifference(tf.tanh(a), tf.tanh(b))),
+  alike('atan2', (a, b) => tf.atan2(a, tf.add(tf.square(tf.tanh(b)), 0.5))),
+  // Steps are taken of inputs, which are exactly the same on both sides.
+  stepped('round', (x) => tf.round(tf.mul(x, 4))),
+  stepped('floor', (x) => tf.floor(tf.mul(x, 3))),
+  stepped('ceil', (x) => tf.ceil(tf.mul(x, 3))),
+  stepped('sign', (x) => tf.sign(tf.sub(x, 0.2))),
+  stepped('step', (x) => tf.step(tf.sub(x, 0.2), 0.3)),
+  stepped('integer', (x) => tf.cast(tf.cast(tf.mul(x, 9), 'int32'), 'float32')),
+  stepped('mod', (x) => tf.mod(x, 0.3)),
+  stepped('finite', (x) => tf.where(tf.isFinite(tf.div(x, tf.relu(x))), x, tf.mul(x, 2))),
   // tfjs has no gradient for a condition, so it is made of inputs.
   {
     name: 'where',

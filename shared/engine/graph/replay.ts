@@ -1,5 +1,6 @@
 import type { ConvolutionAttributes, NodeAttributes } from '../types.js';
 import type { GraphBuilder } from './builder.js';
+import { atan, atan2, clip, eluGrad, expm1, floorDiv, isFinite, isInf, isNan, log1p, mod, tan } from './elementary.js';
 import { binaryOps, unaryOps } from './rules/elementwise.js';
 import { range, sizeOf } from './shape.js';
 import type { Shape } from './shape.js';
@@ -69,73 +70,6 @@ const booleanReduction =
     const { axes, keepDims } = as<'Reduction'>(attributes);
     return builder.cast(builder.reduce(op, builder.cast(x!, 'int32'), axes, keepDims), 'bool');
   };
-
-/** tfjs: remainder with the sign of the divisor, for both types. */
-const mod: Replay = (builder, [a, b], _attributes, { dtype }) => {
-  if (dtype === 'int32') return builder.binary('Mod', a!, b!);
-  const quotient = builder.unary('Floor', builder.binary('RealDiv', a!, b!));
-  return builder.binary('Sub', a!, builder.multiply(quotient, b!));
-};
-
-const floorDiv: Replay = (builder, [a, b], _attributes, { dtype }) => {
-  if (dtype === 'float32') return builder.unary('Floor', builder.binary('RealDiv', a!, b!));
-  return builder.binary('RealDiv', builder.binary('Sub', a!, builder.binary('Mod', a!, b!)), b!);
-};
-
-const clip: Replay = (builder, [x], attributes) => {
-  const { min, max } = as<'ClipByValue'>(attributes);
-  const lower = builder.binary('Maximum', x!, builder.uniform(min, [], x!.dtype));
-  return builder.binary('Minimum', lower, builder.uniform(max, [], x!.dtype));
-};
-
-const relu6: Replay = (builder, [x], _attributes, { dtype }) => {
-  const positive = builder.binary('Maximum', x!, builder.uniform(0, [], dtype));
-  return builder.binary('Minimum', positive, builder.uniform(6, [], dtype));
-};
-
-/** The derivative of elu from its result y: 1 above 0, y + 1 below. */
-const eluGrad: Replay = (builder, [dy, y], _attributes, { shape, dtype }) => {
-  const positive = builder.binary('GreaterEqual', y!, builder.uniform(0), 'bool');
-  const below = builder.multiply(dy!, builder.binary('Add', y!, builder.uniform(1)));
-  return builder.make({ op: 'Select', inputs: [positive, dy!, below], attributes: {}, shape, dtype });
-};
-
-/** e^x - 1 without cancellation: 2 tanh(x/2) / (1 - tanh(x/2)) near 0. */
-const expm1: Replay = (builder, [x], _attributes, { shape, dtype }) => {
-  const half = builder.unary('Tanh', builder.scale(x!, 0.5));
-  const near = builder.binary('RealDiv', builder.scale(half, 2), builder.binary('Sub', builder.uniform(1), half));
-  const far = builder.binary('Sub', builder.unary('Exp', x!), builder.uniform(1));
-  const small = builder.binary('Less', builder.unary('Abs', x!), builder.uniform(0.5), 'bool');
-  return builder.make({ op: 'Select', inputs: [small, near, far], attributes: {}, shape, dtype });
-};
-
-/** log(1 + x) without cancellation: with u = fl(1 + x), log(u) * x / (u - 1), and x where u is 1. */
-const log1p: Replay = (builder, [x], _attributes, { shape, dtype }) => {
-  const u = builder.binary('Add', x!, builder.uniform(1));
-  const corrected = builder.multiply(
-    builder.unary('Log', u),
-    builder.binary('RealDiv', x!, builder.binary('Sub', u, builder.uniform(1))),
-  );
-  const tiny = builder.binary('Equal', u, builder.uniform(1), 'bool');
-  return builder.make({ op: 'Select', inputs: [tiny, x!, corrected], attributes: {}, shape, dtype });
-};
-
-/** atan(y / x), by quadrant; 0 at the origin. */
-const atan2: Replay = (builder, [y, x], _attributes, { shape, dtype }) => {
-  const zero = builder.uniform(0);
-  const choose = (condition: Value, whenTrue: Value, whenFalse: Value): Value =>
-    builder.make({ op: 'Select', inputs: [condition, whenTrue, whenFalse], attributes: {}, shape, dtype });
-  const angle = builder.unary('Atan', builder.binary('RealDiv', y!, x!));
-  const negativeY = builder.binary('Less', y!, zero, 'bool');
-  const turn = choose(negativeY, builder.uniform(-Math.PI), builder.uniform(Math.PI));
-  const turned = choose(builder.binary('Less', x!, zero, 'bool'), builder.binary('Add', angle, turn), angle);
-  const bothZero = builder.binary(
-    'LogicalAnd',
-    builder.binary('Equal', x!, zero, 'bool'),
-    builder.binary('Equal', y!, zero, 'bool'),
-  );
-  return choose(bothZero, zero, turned);
-};
 
 const oneHot: Replay = (builder, [indices], attributes, { shape, dtype }) => {
   const { depth, onValue, offValue } = as<'OneHot'>(attributes);
@@ -230,14 +164,19 @@ const replays: Readonly<Record<string, Replay>> = {
   Identity: (_builder, [x]) => x,
   Any: booleanReduction('Max'),
   All: booleanReduction('Min'),
-  Mod: mod,
-  FloorDiv: floorDiv,
-  ClipByValue: clip,
-  Relu6: relu6,
-  EluGrad: eluGrad,
-  Expm1: expm1,
-  Log1p: log1p,
-  Atan2: atan2,
+  Mod: (builder, [a, b]) => mod(builder, a!, b!),
+  FloorDiv: (builder, [a, b]) => floorDiv(builder, a!, b!),
+  ClipByValue: (builder, [x], attributes) => clip(builder, x!, as<'ClipByValue'>(attributes)),
+  Relu6: (builder, [x]) => clip(builder, x!, { min: 0, max: 6 }),
+  EluGrad: (builder, [dy, y]) => eluGrad(builder, dy!, y!),
+  Expm1: (builder, [x]) => expm1(builder, x!),
+  Log1p: (builder, [x]) => log1p(builder, x!),
+  Tan: (builder, [x]) => tan(builder, x!),
+  Atan: (builder, [x]) => atan(builder, x!),
+  Atan2: (builder, [y, x]) => atan2(builder, y!, x!),
+  IsNan: (builder, [x]) => isNan(builder, x!),
+  IsInf: (builder, [x]) => isInf(builder, x!),
+  IsFinite: (builder, [x]) => isFinite(builder, x!),
   OneHot: oneHot,
   MirrorPad: mirrorPad,
   ResizeNearestNeighbor: resizeNearest,

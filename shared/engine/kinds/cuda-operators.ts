@@ -3,13 +3,14 @@
  * with copies in both directions.
  *
  * Source: microsoft/onnxruntime, docs/OperatorKernels.md ("Operators implemented by CUDAExecutionProvider", domain ai.onnx), as of commit
- * 8f063305aacd23aadf77cda4c52e0592a02a7161, which is older than the version used: newer ones add operators.
+ * 8f063305aacd23aadf77cda4c52e0592a02a7161, which is older than the version used: newer ones add operators. ArgMax, ArgMin and Tile for
+ * operator sets from 13 on: as of commit 001d12d2623fd411ce0f83d05abb5e82304a3389.
  */
 const documented = new Set(
   (
-    'Abs Add And Cast Ceil Concat Conv ConvTranspose Cos CumSum Div Elu Equal Erf Exp Expand Floor Gather GatherND Greater GreaterOrEqual ' +
+    'Abs Add And ArgMax ArgMin Cast Ceil Concat Conv ConvTranspose Cos CumSum Div Elu Equal Erf Exp Expand Floor Gather GatherND Greater GreaterOrEqual ' +
     'HardSigmoid Identity LeakyRelu Less LessOrEqual Log MatMul Max Min Mod Mul Neg Not Or Pad Pow Reciprocal ReduceMax ReduceMean ' +
-    'ReduceMin ReduceProd ReduceSum Relu Reshape Round ScatterND Selu Sigmoid Sign Sin Slice Softmax Softplus Sqrt Sub Tanh Transpose Where'
+    'ReduceMin ReduceProd ReduceSum Relu Reshape Round ScatterND Selu Sigmoid Sign Sin Slice Softmax Softplus Sqrt Sub Tanh Tile Transpose Where'
   ).split(' '),
 );
 

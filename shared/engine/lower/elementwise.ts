@@ -47,14 +47,14 @@ const composed =
     context.layouts.place(value, compose(emit, tensors, context, value), order);
   };
 
-/** x > 0 ? 1 : alpha, NaN where x is NaN. */
+/** x > 0 ? 1 : alpha, NaN where x is NaN, which is where x is not equal to itself: not every provider has IsNaN. */
 const step = composed((emit, [x], { emitter }, value) => {
   const alpha = value.attributes['alpha'] as number;
   const positive = emit('Greater', [x!, emitter.scalar(0)], 'bool');
   return emit('Where', [
-    emit('IsNaN', [x!], 'bool'),
-    x!,
+    emit('Equal', [x!, x!], 'bool'),
     emit('Where', [positive, emitter.scalar(1), emitter.scalar(alpha)]),
+    x!,
   ]);
 });
 
@@ -90,8 +90,8 @@ const leakyRelu: Lowering = (context, value) =>
 
 export const elementwiseLowerings: Readonly<Record<string, Lowering>> = {
   ...Object.fromEntries(
-    ['Abs', 'Atan', 'Ceil', 'Cos', 'Elu', 'Erf', 'Exp', 'Floor', 'Log', 'Reciprocal', 'Relu', 'Round', 'Selu', 'Sigmoid', 'Sign', 'Sin', 'Softplus',
-      'Sqrt', 'Tan', 'Tanh', 'Add', 'Sub', 'Pow', 'Greater', 'Less', 'Equal', 'Mod'].map((op) => [op, same(op)]),
+    ['Abs', 'Ceil', 'Cos', 'Elu', 'Erf', 'Exp', 'Floor', 'Log', 'Reciprocal', 'Relu', 'Round', 'Selu', 'Sigmoid', 'Sign', 'Sin', 'Softplus',
+      'Sqrt', 'Tanh', 'Add', 'Sub', 'Pow', 'Greater', 'Less', 'Equal', 'Mod'].map((op) => [op, same(op)]),
   ), // prettier-ignore
   Multiply: same('Mul'),
   RealDiv: same('Div'),
@@ -102,7 +102,6 @@ export const elementwiseLowerings: Readonly<Record<string, Lowering>> = {
   LogicalAnd: same('And'),
   LogicalOr: same('Or'),
   LogicalNot: same('Not'),
-  IsNan: same('IsNaN'),
   NotEqual: composed((emit, inputs) => emit('Not', [emit('Equal', inputs, 'bool')], 'bool')),
   Select: same('Where'),
   Step: step,

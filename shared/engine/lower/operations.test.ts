@@ -3,8 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { supportedKernels } from '../graph/index.js';
 import { supportedKernels as recordedKernels, trace } from '../trace/index.js';
 import type { ProgramDefinition } from '../types.js';
+import { notDocumentedForCuda } from '../kinds/cuda-operators.js';
 import { plainOptions } from './options.js';
 import type { LoweringOptions } from './options.js';
+import { summarize } from './summary.js';
 import { float, int, runEager, runLowered, sampleValues, worstError } from './oracle.fixture.js';
 
 type T = tf.Tensor;
@@ -28,7 +30,7 @@ const families: readonly Family[] = [
       log: tf.log(tf.add(tf.abs(x!), 0.1)), reciprocal: tf.reciprocal(tf.add(x!, 3)), relu: tf.relu(x!), round: tf.round(tf.mul(x!, 3)), sigmoid: tf.sigmoid(x!),
       sign: tf.sign(x!), sin: tf.sin(x!), softplus: tf.softplus(x!), sqrt: tf.sqrt(tf.abs(x!)), tan: tf.tan(x!), tanh: tf.tanh(x!), leaky: tf.leakyRelu(x!, 0.3),
       step: tf.step(x!, 0.5), clipped: tf.clipByValue(x!, -0.5, 0.25), selu: tf.selu(x!), relu6: tf.relu6(tf.mul(x!, 9)),
-      expm1: tf.expm1(x!), tiny: tf.expm1(tf.mul(x!, 1e-6)), log1p: tf.log1p(tf.mul(x!, 0.3)), log1pTiny: tf.log1p(tf.mul(x!, 1e-9)),
+      expm1: tf.expm1(x!), tiny: tf.expm1(tf.mul(x!, 1e-6)), log1p: tf.log1p(tf.mul(x!, 0.3)), log1pTiny: tf.log1p(tf.mul(x!, 1e-9)), atan: tf.atan(tf.mul(x!, 3)), atanTiny: tf.atan(tf.mul(x!, 1e-6)),
     }), // prettier-ignore
   },
   {
@@ -50,6 +52,18 @@ const families: readonly Family[] = [
       where: tf.where(tf.greater(x!, 0), x!, tf.mul(x!, 0.1)), any: asFloat(tf.any(tf.greater(x!, 0.9), 1)), all: asFloat(tf.all(tf.greater(x!, -1), 0)),
       truncated: tf.cast(tf.mul(x!, 5), 'int32'), truth: asFloat(tf.cast(tf.relu(x!), 'bool')), hot: tf.oneHot(j as tf.Tensor1D, 4, 2, -1),
     }), // prettier-ignore
+  },
+  {
+    name: 'values that are not finite',
+    inputs: { x: float(3, 5), i: int(3) },
+    fn: ({ x, i }) => {
+      const [nan, infinite] = [tf.log(x!), tf.div(1, tf.relu(x!))];
+      return {
+        nan: asFloat(tf.isNaN(nan)), notNan: asFloat(tf.isNaN(infinite)), infinite: asFloat(tf.isInf(infinite)), negative: asFloat(tf.isInf(tf.neg(infinite))),
+        finite: asFloat(tf.isFinite(infinite)), finiteNan: asFloat(tf.isFinite(nan)), integer: asFloat(tf.isFinite(i!)), step: asFloat(tf.isNaN(tf.step(nan))),
+        atan: tf.atan(infinite), atanNan: asFloat(tf.isNaN(tf.atan(nan))), atanNegative: tf.atan(tf.neg(infinite)),
+      }; // prettier-ignore
+    },
   },
   {
     name: 'reductions',
@@ -160,6 +174,14 @@ describe('gradients of operations', () => {
     const dy = Float32Array.from({ length: 32 }, (_, i) => i);
     const result = await runLowered(program, { x: new Float32Array(8) }, { dy });
     expect([...result['grad/x']!]).toEqual([10, 18, 42, 50, 74, 82, 106, 114]);
+  });
+});
+
+describe('without operators of the CPU provider alone', () => {
+  it.each(families)('only operators that CUDA documents: $name', ({ name, inputs, fn }) => {
+    const program: ProgramDefinition = { name, weights: {}, inputs, fn: (_weights, tensors) => fn(tensors) };
+    const { operators } = summarize(trace(program), { capabilities: { microsoftOps: false, blockedConv: false } });
+    expect(notDocumentedForCuda(Object.keys(operators))).toEqual([]);
   });
 });
 

@@ -6,8 +6,8 @@ import type { Rule } from './rule.js';
 
 /** Elementwise operations by number of operands; all broadcast. */
 export const unaryOps = [
-  'Abs', 'Atan', 'Ceil', 'Cos', 'Elu', 'Erf', 'Exp', 'Floor', 'Gelu', 'IsNan', 'LeakyRelu', 'Log', 'LogicalNot', 'NormalCdf', 'Reciprocal', 'Relu',
-  'Round', 'Selu', 'Sigmoid', 'Sign', 'Sin', 'Softplus', 'Sqrt', 'Step', 'Tan', 'Tanh', 'Cast',
+  'Abs', 'Ceil', 'Cos', 'Elu', 'Erf', 'Exp', 'Floor', 'Gelu', 'LeakyRelu', 'Log', 'LogicalNot', 'NormalCdf', 'Reciprocal', 'Relu',
+  'Round', 'Selu', 'Sigmoid', 'Sign', 'Sin', 'Softplus', 'Sqrt', 'Step', 'Tanh', 'Cast',
 ] as const; // prettier-ignore
 export const binaryOps = [
   'Add', 'Sub', 'Multiply', 'RealDiv', 'Maximum', 'Minimum', 'Pow', 'Mod', 'FloorDiv',

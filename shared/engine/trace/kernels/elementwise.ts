@@ -22,6 +22,7 @@ const unaryOps = [
   'Sin',
   'Cos',
   'Tan',
+  'Atan',
   'Tanh',
   'Sigmoid',
   'Softplus',
@@ -43,6 +44,7 @@ const binaryOps = [
   'Pow',
   'Atan2',
 ] as const;
+const classifyingOps = ['IsNan', 'IsInf', 'IsFinite'] as const;
 const comparisonOps = [
   'Greater',
   'GreaterEqual',
@@ -55,10 +57,10 @@ const comparisonOps = [
 ] as const;
 
 const unary =
-  (op: string): KernelRule =>
+  (op: string, dtype?: GraphDType): KernelRule =>
   ({ inputs, recording }) => {
     const x = inputs['x']!;
-    return recording.node(op, [x], {}, x.shape, x.dtype);
+    return recording.node(op, [x], {}, x.shape, dtype ?? x.dtype);
   };
 
 const binary =
@@ -79,10 +81,11 @@ const table = (ops: readonly string[], rule: (op: string) => KernelRule): Kernel
   Object.fromEntries(ops.map((op) => [op, rule(op)]));
 
 export const elementwiseKernels: KernelTable = {
-  ...table(unaryOps, unary),
+  ...table(unaryOps, (op) => unary(op)),
+  ...table(classifyingOps, (op) => unary(op, 'bool')),
   ...table(binaryOps, (op) => binary(op)),
   ...table(comparisonOps, (op) => binary(op, 'bool')),
-  LogicalNot: ({ inputs, recording }) => recording.node('LogicalNot', [inputs['x']!], {}, inputs['x']!.shape, 'bool'),
+  LogicalNot: unary('LogicalNot', 'bool'),
   Identity: ({ inputs, recording }) => recording.same(inputs['x']!),
   Step: ({ inputs, attributes, recording }) => {
     const x = inputs['x']!;
