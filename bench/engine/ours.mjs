@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import * as tf from '@tensorflow/tfjs-core';
-import { fromStored, gradientName, openEngine, toStored, withConstantWeights } from '@thaw/shared/engine';
+import { fromStored, gradientName, openEngine, toStored } from '@thaw/shared/engine';
 import { fromOfficial, toOfficial, unet, unetWeightSpecs } from '@thaw/shared/model';
 import { networkOf } from './network.mjs';
 
@@ -83,7 +83,12 @@ function storedWeights(compiled, model) {
 async function load(work, folder) {
   const { specs, definition, model, inputs } = networkWork(work, folder);
   const engine = await openEngine({ kind: 'onnx-cpu', workers: variant === 'two' ? 2 : 1 });
-  const compiled = await engine.load(variant === 'constant' ? withConstantWeights(definition, model) : definition);
+  if (variant === 'constant') {
+    const fixed = await engine.openFixed([definition], model);
+    await engine.close();
+    return { specs, compiled: fixed.programs[0], weights: {}, inputs };
+  }
+  const compiled = await engine.load(definition);
   const weights = storedWeights(compiled, model);
   return { specs, compiled, weights, inputs };
 }

@@ -1,17 +1,7 @@
 /** What every engine that is present must do, and what openEngine promises. */
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  doctor,
-  engineKinds,
-  fromStored,
-  lower,
-  openEngine,
-  probeFingerprint,
-  toStored,
-  trace,
-  withConstantWeights,
-} from './index.js';
+import { doctor, engineKinds, fromStored, lower, openEngine, probeFingerprint, toStored, trace } from './index.js';
 import type { Compiled, Engine, EngineCall, OnnxEngine, ProgramDefinition, TensorData } from './index.js';
 
 const f32 = (...shape: number[]) => ({ shape, dtype: 'float32' as const });
@@ -249,35 +239,6 @@ describe('openEngine', () => {
   });
 });
 
-describe('withConstantWeights', () => {
-  const { gradientOf: _, ...forward } = definition;
-
-  it.each(['onnx-cpu', 'tfjs-wasm'] as const)('gives what the weights as arguments give, on %s', async (kind) => {
-    const engine = await openEngine({ kind });
-    try {
-      const variable = await engine.load(forward);
-      const constant = await engine.load(withConstantWeights(forward, modelWeights));
-      expect(constant.weights).toEqual([]);
-      const [a, b] = [await variable.run(callOf(variable)), await constant.run({ weights: {}, inputs })];
-      expect(Object.keys(b).sort()).toEqual(Object.keys(a).sort());
-      expect(Math.max(...a['y']!.map((value, i) => Math.abs(value - b['y']![i]!)))).toBeLessThan(1e-6);
-      const other = await engine.load(withConstantWeights(forward, { ...modelWeights, bias: wave(4, 1) }));
-      expect(other.digest).not.toBe(constant.digest);
-    } finally {
-      await engine.close();
-    }
-  });
-
-  it.each<[string, ProgramDefinition, Record<string, Float32Array>]>([
-    ["weight 'kernel' needs 72 values, got nothing", forward, {}],
-    ["weight 'kernel' needs 72 values, got 3", forward, { ...modelWeights, kernel: wave(3, 1) }],
-    ["weight 'bias' has a value that is not finite", forward, { ...modelWeights, bias: Float32Array.of(0, NaN, 0, 0) }],
-    ['gradients are taken of weights that can change', definition, modelWeights],
-  ])('refuses: %s', (problem, program, weights) => {
-    expect(() => withConstantWeights(program, weights)).toThrow(problem);
-  });
-});
-
 describe('programs with fixed weights', () => {
   const forward: ProgramDefinition = {
     name: 'forward',
@@ -345,16 +306,28 @@ describe('programs with fixed weights', () => {
     },
   );
 
-  it('are refused before anything is made when a weight is missing, has another size, or is not finite', async () => {
-    const engine = await openEngine({ kind: 'onnx-cpu' });
-    const refused = (weights: Record<string, Float32Array>, program = forward): Promise<void> =>
-      expect(engine.openFixed([program], weights)).rejects.toMatchObject({ code: 'THAW_ENGINE_PROGRAM_INVALID' });
-    const { dense: _, ...incomplete } = weightsOf(1);
-    await refused(incomplete);
-    await refused({ ...weightsOf(1), dense: wave(3, 1) });
-    await refused({ ...weightsOf(1), unread: Float32Array.of(0, Infinity, 0) });
-    await refused(modelWeights, definition);
-    await engine.close();
+  describe.each(['onnx-cpu', 'tfjs-wasm'] as const)('are refused before anything is made, on %s', (kind) => {
+    let engine: Engine;
+    beforeAll(async () => {
+      engine = await openEngine({ kind });
+    });
+    afterAll(() => engine.close());
+
+    it.each<[string, ProgramDefinition, (weights: Record<string, Float32Array>) => void]>([
+      ["weight 'dense' needs 256 values, got nothing", forward, (weights) => delete weights['dense']],
+      ["weight 'dense' needs 256 values, got 3", forward, (weights) => (weights['dense'] = wave(3, 1))],
+      ["weight 'unread' has a value that is not finite", forward, (weights) => (weights['unread']![1] = NaN)],
+      ["weight 'conv' has a value that is not finite", forward, (weights) => (weights['conv']![9] = -Infinity)],
+      ['gradients are taken of weights that can change', definition, (weights) => Object.assign(weights, modelWeights)],
+    ])('%s', async (problem, program, spoil) => {
+      const weights = weightsOf(1);
+      spoil(weights);
+      const before = threads();
+      const refused = engine.openFixed([program], weights);
+      await expect(refused).rejects.toMatchObject({ code: 'THAW_ENGINE_PROGRAM_INVALID' });
+      await expect(refused).rejects.toThrow(problem);
+      expect(threads()).toBe(before);
+    });
   });
 });
 

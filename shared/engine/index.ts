@@ -3,7 +3,7 @@
  * threads; or run op by op on a tfjs backend, behind the same interface.
  */
 export * from './types.js';
-export { gradientName, withConstantWeights } from './program/index.js';
+export { gradientName } from './program/index.js';
 export { supportedKernels, trace } from './trace/index.js';
 export type { SupportedKernel } from './trace/index.js';
 export { fromStored, lower, loweringVersion, plainOptions, summarize, toStored } from './lower/index.js';

@@ -41,7 +41,7 @@ const strategy = (name: string, lower: Lowering, filterOrder: AxisOrder): Convol
  *   fewer copies outweigh the padded rows it computes in vain.
  * - depthwise convolutions and both gradients of stride 1, where allowed: in blocks of channels.
  * - other depthwise filter gradients of stride 1: Toeplitz products.
- * - everything else: ONNX's own convolution; also 3x3 and 4x4 forward where the filter is a constant (`withConstantWeights`, `fixedWeights`) and
+ * - everything else: ONNX's own convolution; also 3x3 and 4x4 forward where the filter is a constant (of the graph, or by `fixedWeights`) and
  *   small, since ONNX Runtime then lays out the whole chain in its blocked layout by itself.
  */
 export function chooseConvolution(value: Value, options: ResolvedOptions): ConvolutionStrategy | undefined {
