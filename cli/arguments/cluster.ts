@@ -4,7 +4,7 @@ import { engineKinds } from '@thaw/shared/protocol';
 import { Option, type Command } from 'commander';
 import { requireCluster } from '../cluster/cluster-file.js';
 import { printResult } from '../terminal/output.js';
-import { attempt, command, wholeNumber, withDir } from './subcommand.js';
+import { attempt, command, recomputeOption, wholeNumber, withDir } from './subcommand.js';
 
 const engineOption = (): Option =>
   new Option('--engine <kind>', 'engine of trainers and samplers').choices(['auto', ...engineKinds]).default('auto');
@@ -30,6 +30,7 @@ export function addClusterCommands(program: Command): void {
     .option('--seed <n>', 'seed of the run', wholeNumber(0))
     .option('--port <n>', 'port of the page; 0 takes a free one', wholeNumber(0, 65_535), 0)
     .addOption(engineOption())
+    .addOption(recomputeOption('what trainers compute again instead of keeping it'))
     .addOption(brokerOption())
     .addOption(logLevelOption())
     .option('--exit', 'stop when the run is finished, and draw 16 samples', false)
@@ -52,6 +53,7 @@ export function addClusterCommands(program: Command): void {
     .option('--trainers <n>', 'trainer processes', wholeNumber(1), 2)
     .option('--seed <n>', 'seed of the run', wholeNumber(0))
     .addOption(engineOption())
+    .addOption(recomputeOption('what trainers compute again instead of keeping it'))
     .addOption(brokerOption())
     .addOption(logLevelOption())
     .action((runFile, options) =>

@@ -3,14 +3,15 @@ import { writeFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
 import { programNames } from '../commands/program-name.js';
 import { printResult } from '../terminal/output.js';
-import { attempt, command, wholeNumber, withDir } from './subcommand.js';
+import { attempt, command, recomputeOption, wholeNumber, withDir } from './subcommand.js';
 
 export function addEngineCommands(program: Command): void {
   const engine = program.command('engine').description('What the engine makes of a run, and what it costs.');
   const withProgram = (cmd: Command): Command =>
     cmd
       .addOption(new Option('--program <name>', 'program of the run').choices(programNames).default('training'))
-      .option('--batch <n>', 'images in a call; the micro-batch of the run unless given', wholeNumber(1));
+      .option('--batch <n>', 'images in a call; the micro-batch of the run unless given', wholeNumber(1))
+      .addOption(recomputeOption('what a training program computes again'));
   withProgram(
     command(engine, 'graph <run-file>', 'The graph of a program: a summary, Graphviz, or the ONNX file.', [
       'thaw engine graph examples/mnist-demo.yaml',
@@ -25,7 +26,7 @@ export function addEngineCommands(program: Command): void {
     .action((file, options) =>
       attempt(options, async () => {
         const { graphDot, graphSummary, summaryText, writeOnnx } = await import('../commands/engine.js');
-        const choice = { file, program: options.program, batch: options.batch };
+        const choice = { file, program: options.program, batch: options.batch, recompute: options.recompute };
         if (options.onnx === true) {
           const written = await writeOnnx(choice, options.out ?? `${options.program}.onnx`);
           printResult(
@@ -57,7 +58,8 @@ export function addEngineCommands(program: Command): void {
     .action((file, options) =>
       attempt(options, async () => {
         const { profile, profileText } = await import('../commands/engine.js');
-        const profiled = await profile({ file, program: options.program, batch: options.batch }, options.calls);
+        const { program: name, batch, recompute } = options;
+        const profiled = await profile({ file, program: name, batch, recompute }, options.calls);
         printResult(profiled, options.json, () => profileText(profiled, options.rows));
       }),
     );
@@ -73,16 +75,18 @@ export function addEngineCommands(program: Command): void {
     .option('--memory <mebibytes>', 'memory that a trainer may take; what is free now unless given', wholeNumber(64))
     .option('--seconds <n>', 'begin no further trial after so long', wholeNumber(1), 120)
     .option('--max-batch <n>', 'look no further', wholeNumber(2, 65_536), 1024)
+    .addOption(recomputeOption('with --model: only this setting; nothing and everything unless given'))
     .action((options) =>
       attempt(options, async () => {
         if (options.model !== undefined) {
           const { diagnoseModel, modelText } = await import('../commands/doctor-model.js');
-          const { model: file, memory, seconds, maxBatch: greatest } = options;
+          const { model: file, memory, seconds, maxBatch: greatest, recompute } = options;
           const limitBytes = memory === undefined ? undefined : memory * 2 ** 20;
           const model = await diagnoseModel({
             file,
             seconds,
             greatest,
+            ...(recompute !== undefined && { recompute: [recompute] }),
             ...(limitBytes !== undefined && { limitBytes }),
           });
           printResult(model, options.json, () => modelText(model));

@@ -1,7 +1,7 @@
 /** What the subcommands share: how numbers and times are read, where the cluster and the store are, how results and errors are printed. */
 import { existsSync } from 'node:fs';
-import { ThawError } from '@thaw/shared/protocol';
-import { InvalidArgumentError, type Command } from 'commander';
+import { RecomputeTextSchema, ThawError } from '@thaw/shared/protocol';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { defaultClusterDir, storeUrlOf } from '../cluster/cluster-file.js';
 import { printError } from '../terminal/output.js';
 
@@ -28,6 +28,17 @@ export const anchor = (text: string): { seq: number | undefined; sha256: string 
     throw new InvalidArgumentError('It must be a SHA-256 of 64 hexadecimal digits, or <seq>:<sha256>.');
   return { seq: match[1] === undefined ? undefined : Number(match[1]), sha256: match[2]! };
 };
+
+/** Activation recomputation, as a trainer's configuration writes it. */
+export const recomputeOption = (what: string): Option =>
+  new Option(
+    '--recompute <levels>',
+    `${what}: none, all, or levels of the network like 0,1, 0 being the finest; less memory, more time, the same bits`,
+  ).argParser((text: string): string => {
+    if (!RecomputeTextSchema.safeParse(text).success)
+      throw new InvalidArgumentError('It must be none, all, or levels like 0,1.');
+    return text;
+  });
 
 /** A subcommand with the options that all have, and one way to print results and errors. */
 export function command(parent: Command, usage: string, description: string, examples: readonly string[]): Command {

@@ -20,6 +20,8 @@ export interface LocalClusterOptions {
   /** Port of the page; 0 lets the system choose. */
   readonly port: number;
   readonly engine: string;
+  /** What trainers compute again instead of keeping it, as their configuration writes it. */
+  readonly recompute?: string;
   /** With THAW_NATS_URL in the environment that broker is used instead. */
   readonly broker: 'auto' | 'nats-server' | 'embedded';
   readonly logLevel: string;
@@ -172,6 +174,7 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
         start(`trainer-${i}`, 'trainer', {
           THAW_NAME: `trainer-${i}`,
           THAW_ENGINE: options.engine,
+          ...(options.recompute === undefined ? {} : { THAW_RECOMPUTE: options.recompute }),
           THAW_CACHE_DIR: join(dir, 'cache', `trainer-${i}`),
         }),
       ),

@@ -8,23 +8,28 @@ const seconds = 600;
 describe('thaw doctor --model', () => {
   it('runs the step in a process of its own and reports what it takes', async () => {
     const model = await diagnoseModel({ file, seconds, greatest: 2, limitBytes: 2 ** 40 });
-    expect(model).toMatchObject({ run: 'mnist-demo', microBatch: 4, largestMicroBatch: 2, complete: true });
-    const [trial, ...others] = model.trials;
-    expect(others).toEqual([]);
-    expect(trial!.fits).toBe(true);
-    // More than the arrays alone, less than a hundred times as much.
+    expect(model).toMatchObject({ run: 'mnist-demo', microBatch: 4, largestMicroBatch: 2 });
     const arrays = Object.values(model.bytes).reduce((sum, bytes) => sum + bytes, 0);
-    expect(trial!.peakBytes).toBeGreaterThan(arrays);
-    expect(trial!.peakBytes).toBeLessThan(100 * arrays);
+    expect(model.searches.map(({ recompute }) => recompute)).toEqual(['none', 'all']);
+    for (const { largestMicroBatch, complete, trials } of model.searches) {
+      expect({ largestMicroBatch, complete, trials: trials.length }).toEqual({
+        largestMicroBatch: 2,
+        complete: true,
+        trials: 1,
+      });
+      expect(trials[0]!.fits).toBe(true);
+      // More than the arrays alone, less than a hundred times as much.
+      expect(trials[0]!.peakBytes).toBeGreaterThan(arrays);
+      expect(trials[0]!.peakBytes).toBeLessThan(100 * arrays);
+    }
     expect(modelText(model)).toContain(`${model.parameters} parameters`);
+    expect(modelText(model)).toMatch(/recompute all: 2; the run's, 4, does not fit/);
   }, 60_000);
 
   it('stops a trial that takes more than there is', async () => {
-    const model = await diagnoseModel({ file, seconds, greatest: 64, limitBytes: 32 * 2 ** 20 });
-    expect(model).toMatchObject({ largestMicroBatch: 0, complete: true });
-    expect(model.trials).toEqual([
-      { microBatch: 2, peakBytes: undefined, fits: false, note: 'stopped above the limit' },
-    ]);
+    const model = await diagnoseModel({ file, seconds, greatest: 64, limitBytes: 32 * 2 ** 20, recompute: ['0'] });
+    const trials = [{ microBatch: 2, peakBytes: undefined, fits: false, note: 'stopped above the limit' }];
+    expect(model.searches).toEqual([{ recompute: '0', largestMicroBatch: 0, complete: true, trials }]);
     expect(modelText(model)).toContain('not even 2 fits');
   }, 60_000);
 

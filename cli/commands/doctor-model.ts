@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { networkWeights } from '@thaw/shared/diffusion';
 import type { RunConfig } from '@thaw/shared/protocol';
 import { builtFile } from '@thaw/shared/runtime';
-import { table } from '../terminal/output.js';
+import { mebibytes, table } from '../terminal/output.js';
 import { searchLargestBatch, type Trial } from './largest-batch.js';
 import { readRunFile } from './run-file.js';
 
@@ -19,6 +19,17 @@ export interface ModelOptions {
   readonly seconds: number;
   /** Not looked beyond. */
   readonly greatest: number;
+  /** What is computed again, one search each (`RecomputeTextSchema`); nothing, then everything unless given. */
+  readonly recompute?: readonly string[];
+}
+
+/** The largest micro-batch with one way to recompute. */
+export interface BatchFound {
+  readonly recompute: string;
+  readonly largestMicroBatch: number;
+  /** False: the time was up before the end was found. */
+  readonly complete: boolean;
+  readonly trials: readonly Trial[];
 }
 
 export interface LevelSize {
@@ -42,10 +53,9 @@ export interface ModelDiagnosis {
   readonly levels: readonly LevelSize[];
   readonly limitBytes: number;
   readonly microBatch: number;
+  /** Of the first search. */
   readonly largestMicroBatch: number;
-  /** False: the time was up before the end was found. */
-  readonly complete: boolean;
-  readonly trials: readonly Trial[];
+  readonly searches: readonly BatchFound[];
 }
 
 const smallestBatch = 2;
@@ -60,17 +70,20 @@ export async function diagnoseModel(options: ModelOptions): Promise<ModelDiagnos
   // A trial holds the weights and the outputs of a step; a trainer the rest as well.
   const besides = bytes.average + bytes.moments + bytes.step;
   const begun = performance.now();
-  const { largest, complete, trials } = await searchLargestBatch({
-    smallest: smallestBatch,
-    greatest: options.greatest,
-    limitBytes,
-    measure: (microBatch) => tryBatch(options.file, microBatch, besides, limitBytes),
-    timeIsUp: () => performance.now() - begun > 1000 * options.seconds,
-  });
-  return {
-    ...{ run: run.name, parameters, bytes, levels: levelSizes(run), limitBytes },
-    ...{ microBatch: run.batch.micro, largestMicroBatch: largest, complete, trials },
-  };
+  const searches: BatchFound[] = [];
+  for (const recompute of options.recompute ?? ['none', 'all']) {
+    const { largest, complete, trials } = await searchLargestBatch({
+      smallest: smallestBatch,
+      greatest: options.greatest,
+      limitBytes,
+      measure: (microBatch) => tryBatch(options.file, microBatch, recompute, besides, limitBytes),
+      timeIsUp: () => performance.now() - begun > 1000 * options.seconds * (searches.length + 1),
+    });
+    searches.push({ recompute, largestMicroBatch: largest, complete, trials });
+  }
+  const known = { run: run.name, parameters, bytes, levels: levelSizes(run), limitBytes };
+  const { largestMicroBatch } = searches[0]!;
+  return { ...known, microBatch: run.batch.micro, largestMicroBatch, searches };
 }
 
 /** Height, width and channels of the network's levels, finest first. */
@@ -89,10 +102,16 @@ function availableBytes(): number {
   return Math.min(limit, process.availableMemory());
 }
 
-function tryBatch(file: string, microBatch: number, besides: number, limitBytes: number): Promise<Trial> {
+function tryBatch(
+  file: string,
+  microBatch: number,
+  recompute: string,
+  besides: number,
+  limitBytes: number,
+): Promise<Trial> {
   const child = spawn(
     process.execPath,
-    [fileURLToPath(builtFile(import.meta.url, './measure-step.js')), file, String(microBatch)],
+    [fileURLToPath(builtFile(import.meta.url, './measure-step.js')), file, String(microBatch), recompute],
     { stdio: ['ignore', 'pipe', 'ignore'] },
   );
   let above = false;
@@ -127,18 +146,8 @@ function residentBytes(pid: number | undefined): number {
 
 const sizeOf = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
 
-const mebibytes = (bytes: number): string =>
-  bytes < 2 ** 20 ? `${Math.round(bytes / 1024)} KiB` : `${(bytes / 2 ** 20).toFixed(bytes < 2 ** 24 ? 1 : 0)} MiB`;
-
 export function modelText(model: ModelDiagnosis): string {
-  const { bytes, largestMicroBatch, complete, microBatch } = model;
-  const largest =
-    largestMicroBatch === 0
-      ? complete
-        ? `not even ${smallestBatch} fits`
-        : 'none was tried in time'
-      : `${largestMicroBatch}${complete ? '' : ' or more: the time was up'}`;
-  const verdict = microBatch <= largestMicroBatch ? 'fits' : complete ? 'does not fit' : 'was not reached in time';
+  const { bytes } = model;
   return [
     `Run ${model.run}: ${model.parameters} parameters`,
     `Weights      ${mebibytes(bytes.weights)}, average ${mebibytes(bytes.average)}, moments ${mebibytes(bytes.moments)}, sums and gradient ${mebibytes(bytes.step)}`,
@@ -149,10 +158,24 @@ export function modelText(model: ModelDiagnosis): string {
         `${mebibytes(bytesPerImage)} per output and image`,
       ]),
     ),
-    `Largest micro-batch within ${mebibytes(model.limitBytes)}: ${largest}; the run's, ${microBatch}, ${verdict}`,
+    `Largest micro-batch within ${mebibytes(model.limitBytes)}`,
+    ...model.searches.map((search) => searchText(search, model.microBatch)),
+  ].join('\n');
+}
+
+function searchText({ recompute, largestMicroBatch, complete, trials }: BatchFound, microBatch: number): string {
+  const largest =
+    largestMicroBatch === 0
+      ? complete
+        ? `not even ${smallestBatch} fits`
+        : 'none was tried in time'
+      : `${largestMicroBatch}${complete ? '' : ' or more: the time was up'}`;
+  const verdict = microBatch <= largestMicroBatch ? 'fits' : complete ? 'does not fit' : 'was not reached in time';
+  return [
+    `  recompute ${recompute}: ${largest}; the run's, ${microBatch}, ${verdict}`,
     table(
-      model.trials.map((trial) => [
-        `  ${trial.microBatch}`,
+      trials.map((trial) => [
+        `    ${trial.microBatch}`,
         trial.peakBytes === undefined ? (trial.note ?? '') : mebibytes(trial.peakBytes),
         trial.fits ? 'fits' : 'does not fit',
       ]),

@@ -22,8 +22,8 @@ import {
   type ProgramDefinition,
   type ProgramProfile,
 } from '@thaw/shared/engine';
-import type { RunConfig } from '@thaw/shared/protocol';
-import { table } from '../terminal/output.js';
+import { recomputeOf, type RunConfig } from '@thaw/shared/protocol';
+import { mebibytes, table } from '../terminal/output.js';
 import type { ProgramName } from './program-name.js';
 import { readRunFile } from './run-file.js';
 
@@ -32,6 +32,8 @@ export interface ProgramChoice {
   readonly program: ProgramName;
   /** The run's micro-batch unless given. */
   readonly batch?: number;
+  /** What a training program computes again, as a trainer's configuration writes it. */
+  readonly recompute?: string;
 }
 
 const definitions: Readonly<Record<ProgramName, (run: RunConfig, batch: number) => ProgramDefinition>> = {
@@ -47,10 +49,10 @@ function definitionOf({ file, program, batch }: ProgramChoice): { run: RunConfig
 }
 
 /** Lowered as the CPU engine of this machine would load it. */
-async function lowered(definition: ProgramDefinition): Promise<Program> {
+async function lowered(definition: ProgramDefinition, { recompute }: ProgramChoice): Promise<Program> {
   const engine = (await openEngine({ kind: 'onnx-cpu' })) as OnnxEngine;
   try {
-    return engine.compile(definition);
+    return engine.compile(definition, { recompute: recomputeOf(recompute ?? 'none') });
   } finally {
     await engine.close();
   }
@@ -64,7 +66,7 @@ export interface WrittenGraph {
 
 /** Writes the ONNX file of a program. */
 export async function writeOnnx(choice: ProgramChoice, out: string): Promise<WrittenGraph> {
-  const { onnx, digest } = await lowered(definitionOf(choice).definition);
+  const { onnx, digest } = await lowered(definitionOf(choice).definition, choice);
   writeFileSync(out, onnx);
   return { file: out, bytes: onnx.length, sha256: digest };
 }
@@ -74,8 +76,11 @@ export const graphDot = (choice: ProgramChoice): string => toDot(simplify(trace(
 
 export async function graphSummary(choice: ProgramChoice): Promise<LoweringSummary> {
   const { definition } = definitionOf(choice);
-  const { blockedConv } = await lowered(definition);
-  return summarize(trace(definition), { capabilities: { blockedConv } });
+  const { blockedConv } = await lowered(definition, choice);
+  return summarize(trace(definition), {
+    capabilities: { blockedConv },
+    recompute: recomputeOf(choice.recompute ?? 'none'),
+  });
 }
 
 export function summaryText(summary: LoweringSummary): string {
@@ -91,6 +96,11 @@ export function summaryText(summary: LoweringSummary): string {
   return [
     `${summary.name}: ${summary.recordedNodes} recorded nodes, ${summary.simplifiedValues} values after simplification, ${summary.onnxNodes} ONNX nodes`,
     `Constants    ${summary.onnxBytesOfConstants} bytes`,
+    `Memory       ${mebibytes(summary.memory.peakBytes)} at once by reckoning, of them results ${mebibytes(summary.memory.resultBytes)} in the end; beside weights and inputs`,
+    ...summary.recomputation.map(
+      ({ recompute, peakBytes, onnxNodes }) =>
+        `  recompute ${String(recompute).padEnd(8)} ${mebibytes(peakBytes)} at once, ${onnxNodes} nodes`,
+    ),
     `Operators    ${counts(summary.operators)}`,
     `Rules        ${counts(summary.rules)}`,
     'Convolutions',
@@ -101,7 +111,7 @@ export function summaryText(summary: LoweringSummary): string {
 /** Time per node of a program, on drawn weights and images. */
 export async function profile(choice: ProgramChoice, calls: number): Promise<ProgramProfile> {
   const { run, definition } = definitionOf(choice);
-  const program = await lowered(definition);
+  const program = await lowered(definition, choice);
   const tables = tableInputs(degradationOf(run));
   const call = probeCall(
     {

@@ -1,17 +1,18 @@
-/** A process that runs one training step, to see what it takes: `measure-step.js <run file> <micro-batch>`. Its last line is JSON. */
+/** A process that runs one training step, to see what it takes: `measure-step.js <run file> <micro-batch> <recompute>`. Its last line is JSON. */
 import { performance } from 'node:perf_hooks';
 import { degradationOf, tableInputs, trainingProgram } from '@thaw/shared/diffusion';
 import { openEngine, probeCall } from '@thaw/shared/engine';
+import { recomputeOf } from '@thaw/shared/protocol';
 import { readRunFile } from './run-file.js';
 
 /** The second call needs what the first has kept as well. */
 const calls = 2;
 
-const [file = '', microBatch = ''] = process.argv.slice(2);
+const [file = '', microBatch = '', recompute = 'none'] = process.argv.slice(2);
 const run = readRunFile(file);
 const tables = tableInputs(degradationOf(run));
 const engine = await openEngine({});
-const compiled = await engine.load(trainingProgram(run, Number(microBatch)));
+const compiled = await engine.load(trainingProgram(run, Number(microBatch)), { recompute: recomputeOf(recompute) });
 const call = probeCall(
   {
     compiled,

@@ -14,6 +14,7 @@ export interface TrainOptions {
   /** Those of the run file unless given. */
   readonly steps?: number;
   readonly engine: string;
+  readonly recompute?: string;
   readonly logLevel: string;
   readonly broker: 'auto' | 'nats-server' | 'embedded';
 }

@@ -20,6 +20,7 @@ export interface UpOptions {
   readonly steps?: number;
   readonly port: number;
   readonly engine: string;
+  readonly recompute?: string;
   readonly logLevel: string;
   readonly broker: 'auto' | 'nats-server' | 'embedded';
   readonly exit: boolean;

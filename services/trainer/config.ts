@@ -1,5 +1,5 @@
 /** The trainer's configuration: one strict schema; every field can be set as `THAW_<FIELD>` in the environment. */
-import { NameSchema } from '@thaw/shared/protocol';
+import { NameSchema, RecomputeTextSchema } from '@thaw/shared/protocol';
 import { z } from 'zod';
 
 export const TrainerConfigSchema = z.strictObject({
@@ -15,6 +15,8 @@ export const TrainerConfigSchema = z.strictObject({
   engine: z.string().default('auto'),
   /** Engine workers: one per core or GPU that this trainer may use. */
   workers: z.int().min(1).max(64).default(1),
+  /** Levels of the network computed again instead of kept: `none`, `all`, or a list like `0,1` (0 is the finest). Changes no bit. */
+  recompute: RecomputeTextSchema.default('none'),
   /** Interval of heartbeats; must be the coordinators' own. All other intervals derive from it. */
   heartbeatMs: z.int().min(50).max(30_000).default(500),
   /** Folder of the shard cache. */

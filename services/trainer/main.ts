@@ -10,7 +10,7 @@ import {
 } from '@thaw/shared/data';
 import type { EngineKind } from '@thaw/shared/engine';
 import { networkWeightSpecs } from '@thaw/shared/model';
-import { checkpointSliceCount, deriveTimings, laneCount } from '@thaw/shared/protocol';
+import { checkpointSliceCount, deriveTimings, laneCount, recomputeOf } from '@thaw/shared/protocol';
 import { announceReady, Progress, runService, startService } from '@thaw/shared/runtime';
 import { loadRun, openStore } from '@thaw/shared/storage';
 import { connectBulk, connectControl } from '@thaw/shared/transport';
@@ -46,7 +46,8 @@ async function main(): Promise<void> {
   const lanes = laneCount(run);
   const progress = new Progress({ what: 'No step was applied', limitMs: stepLimitMs, nowMs: clock.nowMs() });
   health.register('steps', 'ready', progress.check);
-  const engine = await LaneEngine.open(run, config.engine as EngineKind | 'auto', config.workers);
+  const recompute = recomputeOf(config.recompute);
+  const engine = await LaneEngine.open(run, config.engine as EngineKind | 'auto', config.workers, recompute);
   lifecycle.onStop('engine', () => engine.close());
   const layout = createLayout(engine.weights, lanes);
   const kernels = simdKernels({ capacityBytes: kernelBytes(layout.valueCount, lanes) });
@@ -56,6 +57,7 @@ async function main(): Promise<void> {
     engine: kind,
     reason,
     blockedConv,
+    recompute,
     fingerprint: fingerprint.sha256,
     ...fingerprint.fields,
   });

@@ -64,7 +64,7 @@ export async function probeFingerprint(
         'THAW_ENGINE_NOT_DETERMINISTIC',
         `program '${compiled.name}' gave different bits for the same probe on ${kind}, ${device}`,
       );
-    fields[`program ${index} ${compiled.name}`] = compiled.digest;
+    fields[`program ${index} ${compiled.name}`] = compiled.resultDigest;
     fields[`probe ${index} ${compiled.name}`] = digest!;
   }
   Object.assign(fields, more);

@@ -3,7 +3,7 @@
  * Types only, so that every room of the engine can import them without importing each other.
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
-import type { EngineKind } from '@thaw/shared/protocol';
+import type { EngineKind, Recompute } from '@thaw/shared/protocol';
 
 export type DType = 'float32' | 'int32';
 /** Inside a graph there are booleans as well (comparisons, masks); they never cross its border. */
@@ -44,6 +44,17 @@ export interface TracedNode {
   readonly attributes: Readonly<Record<string, unknown>>;
   /** Value ids. Every kernel of today has exactly one. */
   readonly outputs: readonly number[];
+  /** The part of the network that it belongs to, if the program names parts ({@link Segment}). */
+  readonly segment?: Segment;
+}
+
+/**
+ * A part of a network whose inner values may be computed again for the way back. A program names one by a tidy around it:
+ * `tf.tidy('level 0: downs.0.1', () => block(x))`, where level 0 is the finest.
+ */
+export interface Segment {
+  readonly level: number;
+  readonly name: string;
 }
 
 export type ValueSource =
@@ -194,12 +205,14 @@ export interface Program {
   readonly outputs: readonly NamedTensorSpec[];
   /** SHA-256 of `onnx`, hexadecimal. */
   readonly digest: string;
+  /** SHA-256 of the graph as it is without recomputation, which changes no bit of the results: what a fingerprint is made of. */
+  readonly resultDigest: string;
   readonly loweringVersion: number;
   /** What it was lowered for: an engine whose own block size is another refuses it. */
   readonly blockedConv: BlockSize;
 }
 
-export { engineKinds, type EngineKind } from '@thaw/shared/protocol';
+export { engineKinds, type EngineKind, type Recompute } from '@thaw/shared/protocol';
 
 /** What must be equal for equal bits, as far as it can be named (the rest is measured: `probeFingerprint`). */
 export interface EngineDescription {
@@ -247,17 +260,27 @@ export interface Compiled {
   readonly outputs: readonly NamedTensorSpec[];
   /** What was compiled: digest of the lowered graph, or of the traced graph for an eager engine. */
   readonly digest: string;
+  /** Equal for programs that differ in recomputation alone: their results have equal bits. */
+  readonly resultDigest: string;
   /** Outputs belong to the caller. Calls may overlap; they are queued and given to any free worker. */
   run(call: EngineCall): Promise<Record<string, TensorData>>;
   /** Frees the sessions of this program when its last holder disposes it. Calls after this reject. */
   dispose(): Promise<void>;
 }
 
+export interface LoadOptions {
+  /**
+   * What a program with gradients computes again instead of keeping it: less memory, more time, the same bits. Eager engines can do
+   * nothing but 'none', the default.
+   */
+  readonly recompute?: Recompute;
+}
+
 export interface Engine {
   readonly kind: EngineKind;
   describe(): EngineDescription;
   /** Traces, lowers and makes sessions on every worker. Loading an equal program again shares its sessions. */
-  load(definition: ProgramDefinition): Promise<Compiled>;
+  load(definition: ProgramDefinition, options?: LoadOptions): Promise<Compiled>;
   /**
    * Makes programs ready whose weights never change (no gradients), on workers of their own: quicker to run than with weights as
    * inputs, and no other call of this engine waits while they are made. Each definition is traced and lowered once, however often it is

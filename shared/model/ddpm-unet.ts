@@ -4,7 +4,7 @@ import type { DdpmUnetConfig } from '../protocol/index.js';
 import type { Level, ResidualBlock } from './ddpm-unet-spec.js';
 import { ddpmPlan } from './ddpm-unet-spec.js';
 import type { Weights } from './layers.js';
-import { convolution, linear, parameter } from './layers.js';
+import { convolution, linear, parameter, part } from './layers.js';
 import { sinusoidalEmbedding } from './time-embedding.js';
 
 const groups = 32;
@@ -82,27 +82,32 @@ export function ddpmUnet(
     sinusoidalEmbedding(config.timeEmbedding === false ? tf.zerosLike(t) : t, config.dim),
   );
   const time = linear(weights, 'temb.dense.1', swish(embedded));
-  const apply = (block: ResidualBlock, input: tf.Tensor4D): tf.Tensor4D =>
-    residualBlock(weights, block, input, time, dropout[block.prefix]);
+  const apply = (level: number, block: ResidualBlock, input: () => tf.Tensor4D): tf.Tensor4D =>
+    part(level, block.prefix, () => residualBlock(weights, block, input(), time, dropout[block.prefix]));
+  const attention = (level: number, prefix: string, input: tf.Tensor4D): tf.Tensor4D =>
+    part(level, prefix, () => softmaxAttention(weights, prefix, input));
   const attend = (way: 'down' | 'up', level: Level, j: number, input: tf.Tensor4D): tf.Tensor4D =>
-    level.attention ? softmaxAttention(weights, `${way}.${level.index}.attn.${j}`, input) : input;
+    level.attention ? attention(level.index, `${way}.${level.index}.attn.${j}`, input) : input;
 
   const last = plan.down.length - 1;
   let hidden = convolution(weights, 'conv_in', x);
   const skips = [hidden];
   for (const level of plan.down) {
-    level.blocks.forEach((block, j) => skips.push((hidden = attend('down', level, j, apply(block, hidden)))));
+    level.blocks.forEach((block, j) => {
+      const output = apply(level.index, block, () => hidden);
+      skips.push((hidden = attend('down', level, j, output)));
+    });
     // Padding at the right and the bottom only: "same" on even sizes.
     if (level.index < last)
       skips.push((hidden = convolution(weights, `down.${level.index}.downsample.conv`, hidden, 2)));
   }
-  hidden = apply(plan.middle[0], hidden);
-  hidden = softmaxAttention(weights, 'mid.attn_1', hidden);
-  hidden = apply(plan.middle[1], hidden);
+  hidden = apply(last, plan.middle[0], () => hidden);
+  hidden = attention(last, 'mid.attn_1', hidden);
+  hidden = apply(last, plan.middle[1], () => hidden);
   for (const level of [...plan.up].reverse()) {
     level.blocks.forEach((block, j) => {
-      const joined = tf.concat([hidden, skips.pop()!], 3) as tf.Tensor4D;
-      hidden = attend('up', level, j, apply(block, joined));
+      const joined = (): tf.Tensor4D => tf.concat([hidden, skips.pop()!], 3) as tf.Tensor4D;
+      hidden = attend('up', level, j, apply(level.index, block, joined));
     });
     if (level.index > 0) hidden = convolution(weights, `up.${level.index}.upsample.conv`, enlarge(hidden));
   }

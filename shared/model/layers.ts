@@ -14,6 +14,10 @@ export function parameter<R extends tf.Rank>(weights: Weights, name: string): tf
   return value as tf.Tensor<R>;
 }
 
+/** A part of a network whose inner values the engine may compute again for the way back (`Segment` of the engine); level 0 is the finest. */
+export const part = (level: number, name: string, body: () => tf.Tensor4D): tf.Tensor4D =>
+  tf.tidy(`level ${level}: ${name}`, body);
+
 /** GELU in its exact form, x * (1 + erf(x / sqrt 2)) / 2. */
 export const gelu = <T extends tf.Tensor>(x: T): T =>
   tf.mul(tf.mul(x, 0.5), tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1)) as T;

@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { UnetConfig } from '../protocol/index.js';
 import type { Weights } from './layers.js';
-import { convNextBlock, convolution, downsample, gelu, linear, linearAttention, upsample } from './layers.js';
+import { convNextBlock, convolution, downsample, gelu, linear, linearAttention, part, upsample } from './layers.js';
 import { sinusoidalEmbedding } from './time-embedding.js';
 
 /** What a caller may look at on the way (tests, visualisation); tensors belong to the caller's tidy. */
@@ -38,28 +38,32 @@ export function unet(
   const last = config.mults.length - 1;
   const skips: tf.Tensor4D[] = [];
   let hidden = x;
+  const block = (level: number, prefix: string, input: () => tf.Tensor4D): tf.Tensor4D =>
+    part(level, prefix, () => convNextBlock(weights, prefix, input(), time));
+  const attend = (level: number, prefix: string, input: tf.Tensor4D): tf.Tensor4D =>
+    part(level, prefix, () => linearAttention(weights, prefix, input));
   for (let stage = 0; stage <= last; stage++) {
-    hidden = convNextBlock(weights, `downs.${stage}.0.`, hidden, time);
+    hidden = block(stage, `downs.${stage}.0.`, () => hidden);
     if (stage === 0) observe?.('block0', hidden);
-    hidden = convNextBlock(weights, `downs.${stage}.1.`, hidden, time);
-    hidden = linearAttention(weights, `downs.${stage}.2.`, hidden);
+    hidden = block(stage, `downs.${stage}.1.`, () => hidden);
+    hidden = attend(stage, `downs.${stage}.2.`, hidden);
     observe?.(`skip${stage}`, hidden);
     skips.push(hidden);
     if (stage < last) hidden = downsample(weights, `downs.${stage}.3`, hidden);
   }
-  hidden = convNextBlock(weights, 'mid_block1.', hidden, time);
-  hidden = linearAttention(weights, 'mid_attn.', hidden);
-  hidden = convNextBlock(weights, 'mid_block2.', hidden, time);
+  hidden = block(last, 'mid_block1.', () => hidden);
+  hidden = attend(last, 'mid_attn.', hidden);
+  hidden = block(last, 'mid_block2.', () => hidden);
   observe?.('mid', hidden);
   for (let up = 0; up < last; up++) {
-    hidden = tf.concat([hidden, skips[last - up]!], 3) as tf.Tensor4D;
-    hidden = convNextBlock(weights, `ups.${up}.0.`, hidden, time);
-    hidden = convNextBlock(weights, `ups.${up}.1.`, hidden, time);
-    hidden = linearAttention(weights, `ups.${up}.2.`, hidden);
+    const level = last - up;
+    hidden = block(level, `ups.${up}.0.`, () => tf.concat([hidden, skips[level]!], 3) as tf.Tensor4D);
+    hidden = block(level, `ups.${up}.1.`, () => hidden);
+    hidden = attend(level, `ups.${up}.2.`, hidden);
     hidden = upsample(weights, `ups.${up}.3`, hidden);
     observe?.(`up${up}`, hidden);
   }
-  hidden = convNextBlock(weights, 'final_conv.0.', hidden, undefined);
+  hidden = part(0, 'final_conv.0.', () => convNextBlock(weights, 'final_conv.0.', hidden, undefined));
   const output = convolution(weights, 'final_conv.1', hidden);
   if (config.residual) return tf.add(output, x);
   // The official signs: the mean of the input is taken off, that of the output is added to what has it already.

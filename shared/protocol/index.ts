@@ -3,6 +3,7 @@ export * from './errors.js';
 export * from './codec.js';
 export * from './names.js';
 export * from './engine-kinds.js';
+export * from './recompute.js';
 export * from './degradation-config.js';
 export * from './degradation-fit.js';
 export * from './run-config.js';

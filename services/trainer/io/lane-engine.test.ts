@@ -44,3 +44,41 @@ it('its fingerprint is measured with dropout too', async () => {
   const { fields } = await engine.fingerprint();
   expect(fields['probe 0 training']).toMatch(/^[0-9a-f]{64}$/);
 });
+
+it.each([
+  ['ddpm-unet', run],
+  [
+    'convnext-unet',
+    RunConfigSchema.parse({
+      format: 'thaw.run/1',
+      name: 'recomputing',
+      seed: 1,
+      data: { dataset: 'none', size: 16, channels: 3 },
+      degradation: { family: 'noise', steps: 4 },
+      network: { kind: 'convnext-unet', dim: 16, mults: [1, 2] },
+      optimizer: { learningRate: 1e-3 },
+      batch: { global: 4, micro: 2 },
+      steps: 10,
+    }),
+  ],
+])(
+  'recomputation changes no bit and no fingerprint: trainers with and without share a run (%s)',
+  async (_, config) => {
+    const pixels = Uint8Array.from({ length: 2 * config.data.size ** 2 * 3 }, (_, i) => (i * 37) % 256);
+    const initial = initialWeights(config.network, config.data, config.seed);
+    const results = [];
+    for (const recompute of ['none', 'all'] as const) {
+      const lanes = await LaneEngine.open(config, 'onnx-cpu', 1, recompute);
+      const stored = lanes.weights.map(({ name }, i) => [name, toStored(lanes.weights[i]!, initial[name]!)]);
+      const lane = await lanes.compute(3, 1, { images: pixels }, Object.fromEntries(stored), signal);
+      results.push({ lane, fingerprint: await lanes.fingerprint() });
+      await lanes.close();
+    }
+    expect(results[1]).toEqual(results[0]);
+  },
+  60_000,
+);
+
+it('an engine that computes op by op refuses to recompute', async () => {
+  await expect(LaneEngine.open(run, 'tfjs-wasm', 1, 'all')).rejects.toMatchObject({ code: 'THAW_CONFIG_INVALID' });
+});

@@ -17,7 +17,7 @@ import {
   type ProbedProgram,
   type StoredWeight,
 } from '@thaw/shared/engine';
-import type { RunConfig } from '@thaw/shared/protocol';
+import type { Recompute, RunConfig } from '@thaw/shared/protocol';
 import { plainKernels, probeKernels, type ArrayKernels } from '../kernels/index.js';
 
 export interface LaneResult {
@@ -42,12 +42,26 @@ export class LaneEngine {
     this.#tables = tableInputs(degradation);
   }
 
-  /** Traces and compiles the run's training step. @throws ThawError THAW_ENGINE_UNAVAILABLE */
-  static async open(run: RunConfig, kind: EngineKind | 'auto', workers: number): Promise<LaneEngine> {
+  /**
+   * Traces and compiles the run's training step.
+   * @param recompute changes memory and time, not the bits: trainers of one run may differ in it
+   * @throws ThawError THAW_ENGINE_UNAVAILABLE, THAW_CONFIG_INVALID
+   */
+  static async open(
+    run: RunConfig,
+    kind: EngineKind | 'auto',
+    workers: number,
+    recompute: Recompute = 'none',
+  ): Promise<LaneEngine> {
     const engine = await openEngine({ kind, workers });
-    const degradation = degradationOf(run);
-    const program = await engine.load(trainingProgram(run, run.batch.micro, degradation));
-    return new LaneEngine(run, engine, program, degradation);
+    try {
+      const degradation = degradationOf(run);
+      const program = await engine.load(trainingProgram(run, run.batch.micro, degradation), { recompute });
+      return new LaneEngine(run, engine, program, degradation);
+    } catch (error) {
+      await engine.close();
+      throw error;
+    }
   }
 
   /** How the trained state keeps each weight: the order that the compiled graph wants. */

@@ -10,6 +10,7 @@ import type {
   EngineCall,
   EngineDescription,
   FixedPrograms,
+  LoadOptions,
   NamedTensorSpec,
   ProgramDefinition,
   StoredWeight,
@@ -41,7 +42,13 @@ export class TfjsEngine implements Engine {
     return this.#description;
   }
 
-  load(definition: ProgramDefinition): Promise<Compiled> {
+  async load(definition: ProgramDefinition, { recompute = 'none' }: LoadOptions = {}): Promise<Compiled> {
+    if (recompute !== 'none')
+      throw new ThawError(
+        'THAW_CONFIG_INVALID',
+        `the engine ${this.kind} computes op by op and keeps what tfjs keeps: it can recompute nothing`,
+        { cure: 'Leave recompute out, or take an onnx engine.' },
+      );
     return this.#load(definition);
   }
 
@@ -87,7 +94,7 @@ export class TfjsEngine implements Engine {
       disposed = true;
       return Promise.resolve();
     };
-    return { name, weights, inputs, outputs, digest, run, dispose };
+    return { name, weights, inputs, outputs, digest, resultDigest: digest, run, dispose };
   }
 
   /** Names and shapes of the outputs, and what identifies the program: its traced graph where it can be traced. */
@@ -178,7 +185,11 @@ const tracedOutputs = (graph: TracedGraph): NamedTensorSpec[] =>
   );
 
 const graphText = (graph: TracedGraph): string =>
-  JSON.stringify(graph, (_, value: unknown) => (ArrayBuffer.isView(value) ? Array.from(value as Float32Array) : value));
+  JSON.stringify(graph, (key, value: unknown) => {
+    // What may be recomputed is not what is computed.
+    if (key === 'segment') return undefined;
+    return ArrayBuffer.isView(value) ? Array.from(value as Float32Array) : value;
+  });
 
 const zeros = (definition: ProgramDefinition): EngineCall => {
   const fill = (specs: Readonly<Record<string, TensorSpec>>): Record<string, TensorData> =>

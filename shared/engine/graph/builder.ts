@@ -2,6 +2,7 @@ import { broadcastShape } from './shape.js';
 import type { Shape } from './shape.js';
 import { rules as allRules } from './rules/index.js';
 import type { Rule } from './rules/rule.js';
+import type { Segment } from '../types.js';
 import type { Attributes, Candidate, ConstantData, DataType, Value } from './value.js';
 
 /**
@@ -15,6 +16,8 @@ export class GraphBuilder {
   readonly ruleHits = new Map<string, number>();
   /** The tfjs kernel being replayed; becomes the `origin` of values made now. */
   origin = '';
+  /** The part of the network to which values made now belong. */
+  segment: Segment | undefined;
   readonly #consed = new Map<string, Value>();
   readonly #rulesByOp = new Map<string, Rule[]>();
 
@@ -44,7 +47,8 @@ export class GraphBuilder {
     const key = keyOf(candidate);
     const known = this.#consed.get(key);
     if (known !== undefined) return known;
-    const value: Value = { id: this.values.length, ...candidate, origin: this.origin || candidate.op };
+    const { segment } = this;
+    const value: Value = { id: this.values.length, ...candidate, origin: this.origin || candidate.op, segment };
     this.values.push(value);
     this.#consed.set(key, value);
     return value;

@@ -45,6 +45,7 @@ export function simplify(graph: TracedGraph, rules?: readonly Rule[]): Simplifie
     const operands = node.inputs.map((id) => replayed[id]!);
     const results = node.outputs.map((id) => graph.values[id]!);
     builder.origin = node.op;
+    builder.segment = node.segment;
     const value = replayNode(builder, node.op, operands, node.attributes, results[0]!);
     if (results.length !== 1 || !sameShape(value.shape, results[0]!.shape)) {
       throw new Error(`replay of ${node.op} gave [${value.shape.join()}], recorded was [${results[0]!.shape.join()}]`);

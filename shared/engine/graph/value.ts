@@ -1,4 +1,4 @@
-import type { ConvolutionAttributes, GraphDType } from '../types.js';
+import type { ConvolutionAttributes, GraphDType, Segment } from '../types.js';
 import type { Shape } from './shape.js';
 
 export type DataType = GraphDType;
@@ -19,10 +19,12 @@ export interface Value {
   readonly dtype: DataType;
   /** The tfjs kernel whose replay made this value first: what errors and node names show. */
   readonly origin: string;
+  /** The part of the network in which it was made first. */
+  readonly segment: Segment | undefined;
 }
 
 /** What a rule looks at: a value that has not been made yet. */
-export type Candidate = Omit<Value, 'id' | 'origin'>;
+export type Candidate = Omit<Value, 'id' | 'origin' | 'segment'>;
 
 export type ConstantData = Float32Array | Int32Array | Uint8Array;
 

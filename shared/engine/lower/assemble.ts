@@ -1,6 +1,11 @@
-import type { OnnxModel, OnnxNode, OnnxValueInfo } from '../onnx/index.js';
-import { hiddenShapePrefix } from './emitter.js';
-import type { Emitted, OnnxEmitter } from './emitter.js';
+import type { OnnxModel, OnnxValueInfo } from '../onnx/index.js';
+import { gradientPrefix } from './gradients.js';
+import { bytesOf, hiddenShapePrefix } from './emitter.js';
+import type { Emitted, EmittedNode, OnnxEmitter } from './emitter.js';
+import { liveMemory } from './live-memory.js';
+import type { LiveMemory } from './live-memory.js';
+import type { Recompute } from '../types.js';
+import { originalName, recomputed } from './recompute.js';
 
 export interface GraphOutput {
   readonly name: string;
@@ -16,10 +21,11 @@ export function assemble(
   emitter: OnnxEmitter,
   inputs: readonly OnnxValueInfo[],
   outputs: readonly GraphOutput[],
-): OnnxModel {
+  recompute: Recompute,
+): { readonly model: OnnxModel; readonly memory: LiveMemory } {
   const computed = new Set(emitter.nodes.flatMap((node) => node.outputs));
   const names = new Map<string, string>();
-  const copies: OnnxNode[] = [];
+  const copies: EmittedNode[] = [];
   for (const { name, tensor } of outputs) {
     if (computed.has(tensor.name) && !names.has(tensor.name)) names.set(tensor.name, name);
     else
@@ -30,30 +36,62 @@ export function assemble(
         inputs: [tensor.name],
         outputs: [name],
         attributes: {},
+        segment: undefined,
       });
   }
 
   const live = new Set([...names.keys(), ...copies.flatMap((copy) => copy.inputs)]);
-  const kept: OnnxNode[] = [];
+  const kept: EmittedNode[] = [];
   for (const node of [...emitter.nodes].reverse()) {
     if (!node.outputs.some((output) => live.has(output))) continue;
     node.inputs.forEach((input) => live.add(input));
     kept.unshift(node);
   }
+  const tensors = new Map<string, Emitted>(
+    [...inputs, ...emitter.tensors.values()].map((tensor) => [tensor.name, tensor]),
+  );
+  for (const { name, tensor } of outputs) tensors.set(name, tensor);
+  const nodes = leavesLast(
+    recomputed([...kept, ...copies], {
+      levels: recompute,
+      forward: outputs.filter(({ name }) => !name.startsWith(gradientPrefix)).map(({ tensor }) => tensor.name),
+      isConstant: (name) => emitter.initializers.has(name),
+      opaque: (name) => opaqueView(emitter, tensors.get(name)!),
+    }),
+  );
+  nodes.forEach((node) => node.inputs.forEach((input) => live.add(input)));
+  const memory = liveMemory(nodes, [...names.keys(), ...copies.flatMap((copy) => copy.outputs)], (name) =>
+    bytesOf(tensors.get(originalName(name))!),
+  );
+
   const rename = (name: string): string => names.get(name) ?? name;
-  const nodes = leavesLast([...kept, ...copies]).map((node) => ({
-    ...node,
-    inputs: node.inputs.map(rename),
-    outputs: node.outputs.map(rename),
-  }));
   const initializers = [...emitter.initializers.values()].filter(({ name }) => live.has(name));
   const hiddenShapes = initializers.filter(({ name }) => name.startsWith(hiddenShapePrefix));
-  return {
+  const model = {
     graphName,
-    nodes,
+    nodes: nodes.map(({ segment: _, ...node }) => ({
+      ...node,
+      inputs: node.inputs.map(rename),
+      outputs: node.outputs.map(rename),
+    })),
     initializers,
     inputs: [...inputs, ...hiddenShapes.map(({ name, dtype, shape }) => ({ name, dtype, shape }))],
     outputs: outputs.map(({ name, tensor }) => ({ name, dtype: tensor.dtype, shape: tensor.shape })),
+  };
+  return { model, memory };
+}
+
+/** A Reshape to the shape that the tensor has already: a view, but as its target is an input of the graph, no optimiser knows. */
+function opaqueView(emitter: OnnxEmitter, { name, shape }: Emitted): EmittedNode {
+  const target = emitter.int64s(shape, hiddenShapePrefix);
+  return {
+    name: `${name}/kept`,
+    op: 'Reshape',
+    domain: '',
+    inputs: [name, target.name],
+    outputs: [`${name}/kept`],
+    attributes: {},
+    segment: undefined,
   };
 }
 
@@ -62,8 +100,8 @@ export function assemble(
  * then what the one before needs, and so on: so a gradient is computed as soon as what it needs is there, which can then
  * be freed. In the order in which they were made, it would first compute the gradients of all activations, and keep them.
  */
-function leavesLast(nodes: readonly OnnxNode[]): OnnxNode[] {
+function leavesLast(nodes: readonly EmittedNode[]): EmittedNode[] {
   const read = new Set(nodes.flatMap((node) => node.inputs));
-  const isLeaf = (node: OnnxNode): boolean => !node.outputs.some((output) => read.has(output));
+  const isLeaf = (node: EmittedNode): boolean => !node.outputs.some((output) => read.has(output));
   return [...nodes.filter((node) => !isLeaf(node)), ...nodes.filter(isLeaf).reverse()];
 }

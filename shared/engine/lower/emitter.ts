@@ -1,6 +1,11 @@
 import type { OnnxAttribute, OnnxDataType, OnnxInitializer, OnnxNode } from '../onnx/index.js';
-import { isIdentity, sameShape } from '../graph/index.js';
+import { isIdentity, sameShape, sizeOf } from '../graph/index.js';
 import type { ConstantData, DataType, Shape } from '../graph/index.js';
+import type { Segment } from '../types.js';
+
+export interface EmittedNode extends OnnxNode {
+  readonly segment: Segment | undefined;
+}
 
 /** A tensor of the ONNX graph. */
 export interface Emitted {
@@ -18,6 +23,9 @@ export interface MatMulFlags {
 
 export const microsoftDomain = 'com.microsoft';
 
+const bytesPerElement: Readonly<Record<OnnxDataType, number>> = { float32: 4, int32: 4, int64: 8, bool: 1 };
+export const bytesOf = ({ shape, dtype }: Emitted): number => sizeOf(shape) * bytesPerElement[dtype];
+
 /** Begins the names of shapes that a Reshape is given as an input with a default value (`ResolvedOptions.hideShapes`). */
 export const hiddenShapePrefix = 'shape:';
 
@@ -33,10 +41,14 @@ interface EmitFlags {
  * names; a node's name begins with the tfjs kernel and the value it computes (`Conv2D.17/Gather.230`).
  */
 export class OnnxEmitter {
-  readonly nodes: OnnxNode[] = [];
+  readonly nodes: EmittedNode[] = [];
   readonly initializers = new Map<string, OnnxInitializer>();
+  /** Every tensor that a node computes, by name. */
+  readonly tensors = new Map<string, Emitted>();
   /** Prefix of the names of nodes emitted now. */
   scope = '';
+  /** The part of the network to which nodes emitted now belong. */
+  segment: Segment | undefined;
   readonly #microsoftOps: boolean;
   readonly #hideShapes: boolean;
   readonly #emitted = new Map<string, Emitted>();
@@ -66,6 +78,7 @@ export class OnnxEmitter {
     if (known !== undefined) return known;
     const number = this.#count++;
     const result: Emitted = { name: `%${number}`, shape: [...shape], dtype };
+    this.tensors.set(result.name, result);
     this.nodes.push({
       name: `${this.scope}/${op}.${number}`,
       op,
@@ -73,6 +86,7 @@ export class OnnxEmitter {
       inputs: inputs.map((input) => input.name),
       outputs: [result.name],
       attributes,
+      segment: this.segment,
     });
     this.#emitted.set(key, result);
     if (inputs.every(({ name }) => this.#isConstant(name))) this.#constant.add(result.name);

@@ -1,7 +1,8 @@
 /** From a recorded graph to ONNX: axis orders, convolution strategies, stored orders of weights. */
 export { blockedConvSelfTest } from './convolution/blocked-self-test.js';
 export type { BlockedConvOutcome, RunProgram } from './convolution/blocked-self-test.js';
-export { gradientPrefix, lower } from './lower.js';
+export { gradientPrefix } from './gradients.js';
+export { lower } from './lower.js';
 export { loweringVersion, plainOptions } from './options.js';
 export type { Capabilities, Formulations, LoweringOptions } from './options.js';
 export { summarize } from './summary.js';

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
+import { ThawError } from '@thaw/shared/protocol';
 import { encodeModel } from '../onnx/index.js';
 import type { OnnxModel, OnnxValueInfo } from '../onnx/index.js';
 import { range, simplify, unsupportedOp } from '../graph/index.js';
 import type { SimplifiedGraph, Value } from '../graph/index.js';
-import type { DType, Program, TracedGraph } from '../types.js';
+import type { DType, Program, Recompute, TracedGraph } from '../types.js';
 import { assemble } from './assemble.js';
 import type { GraphOutput } from './assemble.js';
 import { fuseBiases } from './bias.js';
@@ -12,11 +13,13 @@ import { chooseConvolution } from './convolution/choose.js';
 import { elementwiseLowerings } from './elementwise.js';
 import { OnnxEmitter } from './emitter.js';
 import type { Emitted } from './emitter.js';
+import { gradientPrefix } from './gradients.js';
 import { Layouts } from './layouts.js';
 import type { AxisOrder } from './layouts.js';
 import { matMulLowerings } from './matmul.js';
 import { movementLowerings } from './movement.js';
 import { loweringVersion, resolveOptions } from './options.js';
+import type { LiveMemory } from './live-memory.js';
 import type { LoweringOptions, ResolvedOptions } from './options.js';
 import { reductionLowerings } from './reductions.js';
 import { storedOrders, storedWeight } from './weights.js';
@@ -27,9 +30,6 @@ const lowerings: Readonly<Record<string, Lowering>> = {
   ...reductionLowerings,
   ...matMulLowerings,
 };
-
-/** Prefix of the outputs that hold gradients; the rest of the name is the weight's. */
-export const gradientPrefix = 'grad/';
 
 /**
  * Lowers a recorded program to ONNX.
@@ -50,6 +50,7 @@ export function lowerSimplified(graph: SimplifiedGraph, options: LoweringOptions
   const resolved = resolveFor(graph, options);
   const { model, orders } = lowerToModel(graph, resolved);
   const onnx = encodeModel(model);
+  const digest = sha256(onnx);
   const byRole = (role: string): Value[] => graph.inputs.filter((input) => input.attributes['role'] === role);
   return {
     name: graph.name,
@@ -61,7 +62,11 @@ export function lowerSimplified(graph: SimplifiedGraph, options: LoweringOptions
       dtype: input.dtype as DType,
     })),
     outputs: model.outputs.map(({ name, shape, dtype }) => ({ name, shape: [...shape], dtype: dtype as DType })),
-    digest: createHash('sha256').update(onnx).digest('hex'),
+    digest,
+    resultDigest:
+      resolved.recompute === 'none'
+        ? digest
+        : sha256(encodeModel(lowerToModel(graph, { ...resolved, recompute: 'none' }).model)),
     loweringVersion,
     blockedConv: resolved.capabilities.blockedConv,
   };
@@ -71,6 +76,7 @@ export function lowerSimplified(graph: SimplifiedGraph, options: LoweringOptions
 export const resolveFor = (graph: SimplifiedGraph, options: LoweringOptions): ResolvedOptions =>
   resolveOptions(options, { training: Object.keys(graph.outputs).some((name) => name.startsWith(gradientPrefix)) });
 
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 const isWeight = (input: Value): boolean => input.attributes['role'] === 'weight';
 const nameOf = (input: Value): string => input.attributes['name'] as string;
 
@@ -78,7 +84,8 @@ const nameOf = (input: Value): string => input.attributes['name'] as string;
 export function lowerToModel(
   graph: SimplifiedGraph,
   options: ResolvedOptions,
-): { readonly model: OnnxModel; readonly orders: ReadonlyMap<Value, AxisOrder> } {
+): { readonly model: OnnxModel; readonly memory: LiveMemory; readonly orders: ReadonlyMap<Value, AxisOrder> } {
+  checkLevels(graph, options.recompute);
   const emitter = new OnnxEmitter({ microsoftOps: options.capabilities.microsoftOps, hideShapes: options.hideShapes });
   const layouts = new Layouts(emitter);
   const orders = storedOrders(graph, options);
@@ -90,9 +97,22 @@ export function lowerToModel(
     return tensor;
   });
   emitValues(graph, options, emitter, layouts);
+  emitter.segment = undefined;
   const outputs = placeOutputs(graph, emitter, layouts, orders);
   const given = options.fixedWeights ? inputs.filter((_, i) => !isWeight(graph.inputs[i]!)) : inputs;
-  return { model: assemble(graph.name, emitter, given, outputs), orders };
+  return { ...assemble(graph.name, emitter, given, outputs, options.recompute), orders };
+}
+
+function checkLevels({ name, values }: SimplifiedGraph, recompute: Recompute): void {
+  if (typeof recompute === 'string') return;
+  const levels = new Set(values.flatMap(({ segment }) => segment?.level ?? []));
+  const unknown = recompute.find((level) => !levels.has(level));
+  if (unknown === undefined) return;
+  const known = [...levels].sort((a, b) => a - b).join(', ');
+  throw new ThawError(
+    'THAW_CONFIG_INVALID',
+    `level ${unknown} cannot be computed again: program '${name}' has ${known === '' ? 'no levels' : `the levels ${known}`}`,
+  );
 }
 
 function emitValues(graph: SimplifiedGraph, options: ResolvedOptions, emitter: OnnxEmitter, layouts: Layouts): void {
@@ -100,6 +120,7 @@ function emitValues(graph: SimplifiedGraph, options: ResolvedOptions, emitter: O
   const context: LoweringContext = { emitter, layouts, options, biasOf: (value) => biases.biasOf.get(value) };
   const emitOne = (value: Value): void => {
     emitter.scope = `${value.origin}.${value.id}`;
+    emitter.segment = value.segment;
     const emit = chooseConvolution(value, options)?.lower ?? lowerings[value.op];
     if (emit === undefined)
       throw unsupportedOp(

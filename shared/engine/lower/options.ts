@@ -1,4 +1,4 @@
-import type { BlockSize } from '../types.js';
+import type { BlockSize, Recompute } from '../types.js';
 
 /**
  * Version of what lowering emits. Raise it with every change that can change the bits of a result: it is part of the
@@ -33,6 +33,8 @@ export interface LoweringOptions {
   readonly hideShapes?: boolean;
   /** See `ResolvedOptions.fixedWeights`; false unless given. */
   readonly fixedWeights?: boolean;
+  /** See `recomputed` (lower/recompute.ts); 'none' unless given. */
+  readonly recompute?: Recompute;
 }
 
 export interface ResolvedOptions {
@@ -55,6 +57,7 @@ export interface ResolvedOptions {
    * before `withInitializers` (engine/onnx) has added them.
    */
   readonly fixedWeights: boolean;
+  readonly recompute: Recompute;
 }
 
 export function resolveOptions(options: LoweringOptions, { training }: { training: boolean }): ResolvedOptions {
@@ -62,6 +65,7 @@ export function resolveOptions(options: LoweringOptions, { training }: { trainin
   return {
     choiceByBatch: training,
     fixedWeights: options.fixedWeights ?? false,
+    recompute: options.recompute ?? 'none',
     hideShapes: options.hideShapes ?? capabilities.microsoftOps,
     capabilities,
     formulations: {

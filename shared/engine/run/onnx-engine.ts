@@ -8,6 +8,7 @@ import type {
   EngineCall,
   EngineDescription,
   FixedPrograms,
+  LoadOptions,
   Program,
   ProgramDefinition,
   TensorData,
@@ -43,7 +44,10 @@ export interface OnnxEngineOptions {
   /** Belongs to the engine, which closes it. */
   readonly pool: WorkerPool;
   /** Definition -> lowered program, for the provider of the pool; `fixedWeights`: to be completed by its weights. */
-  readonly compile: (definition: ProgramDefinition, options: { readonly fixedWeights: boolean }) => Program;
+  readonly compile: (
+    definition: ProgramDefinition,
+    options: LoadOptions & { readonly fixedWeights: boolean },
+  ) => Program;
 }
 
 interface Session {
@@ -74,14 +78,14 @@ export class OnnxEngine implements Engine {
     return this.#options.description;
   }
 
-  async load(definition: ProgramDefinition): Promise<Compiled> {
+  async load(definition: ProgramDefinition, options?: LoadOptions): Promise<Compiled> {
     this.#refuseWhenClosed();
-    return this.#load(this.compile(definition));
+    return this.#load(this.compile(definition, options));
   }
 
   /** Traces and lowers a program as `load` does, without loading it. */
-  compile(definition: ProgramDefinition): Program {
-    return this.#options.compile(definition, { fixedWeights: false });
+  compile(definition: ProgramDefinition, options?: LoadOptions): Program {
+    return this.#options.compile(definition, { ...options, fixedWeights: false });
   }
 
   async openFixed(
@@ -191,6 +195,9 @@ class CompiledProgram implements Compiled {
   }
   get digest(): string {
     return this.#program.digest;
+  }
+  get resultDigest(): string {
+    return this.#program.resultDigest;
   }
 
   async run(call: EngineCall): Promise<Record<string, TensorData>> {

@@ -4,6 +4,7 @@ import { ThawError } from '@thaw/shared/protocol';
 import { onBackend } from '../program/index.js';
 import { sizeOf } from './kernel.js';
 import { Recording } from './recording.js';
+import { currentSegment } from './segment.js';
 import { kernelFamilies } from './registry.js';
 
 export const tracingBackendName = 'thaw-trace';
@@ -96,12 +97,11 @@ function tracingBackend(): TracingBackend {
       tf.registerKernel({
         kernelName,
         backendName: tracingBackendName,
-        kernelFunc: ({ inputs, attrs }) =>
-          rule({
-            inputs: inputs as Record<string, tf.TensorInfo>,
-            attributes: attrs ?? {},
-            recording: backend.current,
-          }),
+        kernelFunc: ({ inputs, attrs }) => {
+          const recording = backend.current;
+          recording.segment = currentSegment();
+          return rule({ inputs: inputs as Record<string, tf.TensorInfo>, attributes: attrs ?? {}, recording });
+        },
       });
   instance = backend;
   return backend;

@@ -1,6 +1,6 @@
 import type { DataId, TensorInfo } from '@tensorflow/tfjs-core';
 import { ThawError } from '@thaw/shared/protocol';
-import type { GraphDType, TracedGraph, TracedNode, TracedValue, ValueSource } from '../types.js';
+import type { GraphDType, Segment, TracedGraph, TracedNode, TracedValue, ValueSource } from '../types.js';
 
 type ConstantData = Float32Array | Int32Array | Uint8Array;
 
@@ -8,6 +8,8 @@ type ConstantData = Float32Array | Int32Array | Uint8Array;
 export class Recording {
   readonly values: TracedValue[] = [];
   readonly nodes: TracedNode[] = [];
+  /** What nodes recorded now belong to. */
+  segment: Segment | undefined;
   readonly #valueOfData = new WeakMap<DataId, number>();
 
   /** A new tensor handle for a recorded value. Several handles may stand for one value. */
@@ -55,7 +57,8 @@ export class Recording {
     const inputValues = inputs.map((tensor) => this.valueOf(tensor));
     const id = this.nodes.length;
     const output = this.#addValue(shape, graphDType(dtype), { kind: 'node', node: id, port: 0 });
-    this.nodes.push({ id, op, inputs: inputValues, attributes, outputs: [output] });
+    const { segment } = this;
+    this.nodes.push({ id, op, inputs: inputValues, attributes, outputs: [output], ...(segment && { segment }) });
     return this.handle(output);
   }
 

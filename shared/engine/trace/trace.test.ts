@@ -183,4 +183,30 @@ describe('supportedKernels', () => {
     expect(kernels.filter((kernel) => !known.has(kernel))).toEqual([]);
     expect(kernels.length).toBeGreaterThan(80);
   });
+
+  it('notes the innermost tidy that names a segment, and none for the way back', () => {
+    const graph = trace({
+      name: 'segments',
+      weights: { w: { shape: [2], dtype: 'float32' } },
+      inputs: { x: { shape: [2], dtype: 'float32' } },
+      fn: ({ w }, { x }) => {
+        const inner = tf.tidy('level 1: outer', () =>
+          tf.add(
+            tf.tidy('level 2: inner.0', () => tf.exp(tf.mul(w!, x!))),
+            tf.tidy('other', () => tf.sin(x!)),
+          ),
+        );
+        return { loss: tf.sum(tf.cos(inner)) };
+      },
+      gradientOf: 'loss',
+    });
+    const segments = graph.nodes.map(({ op, segment }) => [op, segment && `${segment.level} ${segment.name}`]);
+    expect(segments.filter(([, segment]) => segment !== undefined)).toEqual([
+      ['Multiply', '2 inner.0'],
+      ['Exp', '2 inner.0'],
+      ['Sin', '1 outer'],
+      ['Add', '1 outer'],
+    ]);
+    expect(segments.map(([op]) => op)).toEqual(expect.arrayContaining(['Cos', 'Sum', 'Neg']));
+  });
 });

@@ -32,6 +32,7 @@ const program: Program = {
   inputs: [],
   outputs: [],
   digest: 'abc',
+  resultDigest: 'abc',
   loweringVersion: 1,
   blockedConv: false,
 };
