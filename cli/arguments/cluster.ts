@@ -1,13 +1,13 @@
 /** Commands of a running local cluster: start it, sample and restore, look at checkpoints, move channels. */
 import { userInfo } from 'node:os';
-import { engineKinds } from '@thaw/shared/protocol';
+import { engineNames } from '@thaw/shared/protocol';
 import { Option, type Command } from 'commander';
 import { requireCluster } from '../cluster/cluster-file.js';
 import { printResult } from '../terminal/output.js';
 import { attempt, command, recomputeOption, wholeNumber, withDir } from './subcommand.js';
 
 const engineOption = (): Option =>
-  new Option('--engine <kind>', 'engine of trainers and samplers').choices(['auto', ...engineKinds]).default('auto');
+  new Option('--engine <kind>', 'engine of trainers and samplers').choices([...engineNames]).default('auto');
 const brokerOption = (): Option =>
   new Option('--broker <kind>', 'message broker').choices(['auto', 'nats-server', 'embedded']).default('auto');
 const logLevelOption = (): Option =>

@@ -14,7 +14,15 @@ describe('the configuration', () => {
     expect(load(env)).toMatchObject({ batchSizes: [2, 16], allowedOrigins: ['https://a.example'], maxQueuedRows: 12 });
   });
   it('names every problem at once, and settings that do not exist', () => {
-    const env = { THAW_CHANNEL: 'nonsense', THAW_BATCH_SIZES: '1', THAW_TOKEN: 'short', THAW_MAX_QUEUD_ROWS: '3' };
-    expect(() => load(env)).toThrow(/(?=.*channel)(?=.*batchSizes)(?=.*token)(?=.*THAW_MAX_QUEUED_ROWS)/s);
+    const env = {
+      THAW_CHANNEL: 'nonsense',
+      THAW_BATCH_SIZES: '1',
+      THAW_TOKEN: 'short',
+      THAW_ENGINE: 'quantum',
+      THAW_MAX_QUEUD_ROWS: '3',
+    };
+    expect(() => load(env)).toThrow(
+      /(?=.*channel)(?=.*batchSizes)(?=.*token)(?=.*engine: .*tfjs-wasm)(?=.*THAW_MAX_QUEUED_ROWS)/s,
+    );
   });
 });

@@ -1,5 +1,5 @@
 /** The sampler's configuration: one strict schema; every field can be set as `THAW_<FIELD>` in the environment. */
-import { channelNames, NameSchema } from '@thaw/shared/protocol';
+import { channelNames, EngineNameSchema, NameSchema } from '@thaw/shared/protocol';
 import { z } from 'zod';
 
 export const SamplerConfigSchema = z.strictObject({
@@ -16,7 +16,7 @@ export const SamplerConfigSchema = z.strictObject({
   name: NameSchema.default('sampler'),
   /** Channel that is loaded ahead of need and served unless a request names another. */
   channel: z.enum(channelNames).default('latest'),
-  engine: z.string().default('auto'),
+  engine: EngineNameSchema.default('auto'),
   /** Network calls under way at once, one core or GPU each. */
   workers: z.int().min(1).max(64).default(1),
   /** Rows of a network call; calls are padded to the smallest that fits. Sizes that do not give the same bits as the largest are not used. */

@@ -1,6 +1,5 @@
 /** The sampler process: configuration from the environment, ports made real, the service, its doors. */
-import { engineKinds, openEngine, type EngineKind } from '@thaw/shared/engine';
-import { ThawError } from '@thaw/shared/protocol';
+import { openEngine } from '@thaw/shared/engine';
 import { announceReady, runService, startService, systemEntropy, type Timer } from '@thaw/shared/runtime';
 import { openStore } from '@thaw/shared/storage';
 import { connectControl } from '@thaw/shared/transport';
@@ -15,22 +14,13 @@ import { createSampler } from './sampler.js';
 
 const gaugePeriodMs = 500;
 
-function engineKind(text: string): EngineKind | 'auto' {
-  const kind = (['auto', ...engineKinds] as const).find((known) => known === text);
-  if (kind === undefined)
-    throw new ThawError('THAW_CONFIG_INVALID', `engine: there is no engine "${text}".`, {
-      cure: `Choose one of auto, ${engineKinds.join(', ')}.`,
-    });
-  return kind;
-}
-
 async function main(): Promise<void> {
   const started = await startService('sampler', SamplerConfigSchema);
   const { config, id: name, clock, logger, lifecycle, health, metrics, operationsUrl } = started;
   const { host, token, allowedHosts, allowedOrigins } = config;
 
   const store = await openStore(config.storeUrl);
-  const engine = await openEngine({ kind: engineKind(config.engine), workers: config.workers });
+  const engine = await openEngine({ kind: config.engine, workers: config.workers });
   lifecycle.onStop('engine', () => engine.close());
   logger.info('Engine ready', { ...engine.describe() });
   const { batchSizes, keepVersions } = config;

@@ -1,5 +1,5 @@
 /** The trainer's configuration: one strict schema; every field can be set as `THAW_<FIELD>` in the environment. */
-import { NameSchema, RecomputeTextSchema } from '@thaw/shared/protocol';
+import { EngineNameSchema, NameSchema, RecomputeTextSchema } from '@thaw/shared/protocol';
 import { z } from 'zod';
 
 export const TrainerConfigSchema = z.strictObject({
@@ -12,7 +12,7 @@ export const TrainerConfigSchema = z.strictObject({
   run: NameSchema,
   /** Shown with a random incarnation behind it; in Kubernetes the pod's name. */
   name: NameSchema,
-  engine: z.string().default('auto'),
+  engine: EngineNameSchema.default('auto'),
   /** Engine workers: one per core or GPU that this trainer may use. */
   workers: z.int().min(1).max(64).default(1),
   /** Levels of the network computed again instead of kept: `none`, `all`, or a list like `0,1` (0 is the finest). Changes no bit. */

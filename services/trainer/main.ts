@@ -8,7 +8,6 @@ import {
   trainSchedule,
   type ReadSet,
 } from '@thaw/shared/data';
-import type { EngineKind } from '@thaw/shared/engine';
 import { networkWeightSpecs } from '@thaw/shared/model';
 import { checkpointSliceCount, deriveTimings, laneCount, recomputeOf } from '@thaw/shared/protocol';
 import { announceReady, Progress, runService, startService } from '@thaw/shared/runtime';
@@ -47,7 +46,7 @@ async function main(): Promise<void> {
   const progress = new Progress({ what: 'No step was applied', limitMs: stepLimitMs, nowMs: clock.nowMs() });
   health.register('steps', 'ready', progress.check);
   const recompute = recomputeOf(config.recompute);
-  const engine = await LaneEngine.open(run, config.engine as EngineKind | 'auto', config.workers, recompute);
+  const engine = await LaneEngine.open(run, config.engine, config.workers, recompute);
   lifecycle.onStop('engine', () => engine.close());
   const layout = createLayout(engine.weights, lanes);
   const kernels = simdKernels({ capacityBytes: kernelBytes(layout.valueCount, lanes) });

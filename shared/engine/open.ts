@@ -1,4 +1,4 @@
-import { ThawError } from '@thaw/shared/protocol';
+import { ThawError, type EngineName } from '@thaw/shared/protocol';
 import { onnxProviders } from './kinds/onnx.js';
 import { tfjsProviders } from './kinds/tfjs.js';
 import type { EngineProvider } from './kinds/kind.js';
@@ -7,7 +7,7 @@ import type { Engine, EngineAvailability, EngineKind } from './types.js';
 
 export interface EngineOptions {
   /** `auto`: onnx-cpu where ONNX Runtime runs, else tfjs-wasm; `describe().reason` says which and why. */
-  readonly kind?: EngineKind | 'auto';
+  readonly kind?: EngineName;
   /** Worker threads, each with its own session of every program. Default 1. Eager engines have exactly one. */
   readonly workers?: number;
 }

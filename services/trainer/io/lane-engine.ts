@@ -12,12 +12,11 @@ import {
   probeFingerprint,
   type Compiled,
   type Engine,
-  type EngineKind,
   type Fingerprint,
   type ProbedProgram,
   type StoredWeight,
 } from '@thaw/shared/engine';
-import type { Recompute, RunConfig } from '@thaw/shared/protocol';
+import type { EngineName, Recompute, RunConfig } from '@thaw/shared/protocol';
 import { plainKernels, probeKernels, type ArrayKernels } from '../kernels/index.js';
 
 export interface LaneResult {
@@ -49,7 +48,7 @@ export class LaneEngine {
    */
   static async open(
     run: RunConfig,
-    kind: EngineKind | 'auto',
+    kind: EngineName,
     workers: number,
     recompute: Recompute = 'none',
   ): Promise<LaneEngine> {
