@@ -1,6 +1,8 @@
 /** Commands that say how good a checkpoint is. */
-import { engineKinds, SamplingAlgorithmSchema } from '@thaw/shared/protocol';
+import { engineKinds, SamplingAlgorithmSchema, ThawError } from '@thaw/shared/protocol';
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { requireCluster } from '../cluster/cluster-file.js';
+import { clusterSamplers, samplersAt } from '../cluster/samplers.js';
 import { printResult } from '../terminal/output.js';
 import { attempt, command, storeOf, wholeNumber, withStore } from './subcommand.js';
 
@@ -17,16 +19,26 @@ const countOrAll = (text: string): number | 'all' => {
   }
 };
 
+/** The samplers that are asked to restore; undefined: this process does. */
+const samplersOf = ({ cluster, url, dir }: { cluster?: boolean; url?: string[]; dir: string }) => {
+  if (cluster && url !== undefined)
+    throw new ThawError('THAW_USAGE_INVALID', '--cluster and --url were both given.', { cure: 'Give one of them.' });
+  if (cluster) return clusterSamplers(dir);
+  return url === undefined ? undefined : samplersAt(url, process.env.THAW_TOKEN);
+};
+
 export function addEvaluationCommands(program: Command): void {
   withStore(
     command(
       program,
       'evaluate',
-      'Score a checkpoint on held-out images, with intervals, curves and pictures; needs no cluster.',
+      'Score a checkpoint on held-out images, with intervals, curves and pictures; here, or on the samplers of a running cluster.',
       [
         'thaw evaluate --run mnist-demo --count 256',
         'thaw evaluate --checkpoint mnist-demo/600 --split test --metrics rmse,ssim,psnr,fid --count all --out report/',
         'thaw evaluate --run mnist-demo --metrics fid --features inception.onnx',
+        'thaw evaluate --cluster --checkpoint mnist-demo/600 --count all',
+        'THAW_TOKEN=... thaw evaluate --url https://samplers.example --checkpoint mnist-demo/600',
         'thaw evaluate --run mnist-demo --sampler algorithm1 --calls 4 --json',
       ],
     ),
@@ -53,16 +65,25 @@ export function addEvaluationCommands(program: Command): void {
     .addOption(new Option('--sampled <choice>', 'instead of the convention’s').choices(['x_0', 'last-estimate']))
     .option('--first-image <n>', 'first image of the split that counts, instead of the convention’s', wholeNumber(0))
     .option('--seed <n>', 'of random degradations and of the bootstrap', wholeNumber(0), 0)
-    .option('--batch <n>', 'images in a network call', wholeNumber(1), 16)
+    .option('--batch <n>', 'images in a network call; samplers have their own', wholeNumber(1), 8)
+    .option('--cluster', 'restore on the samplers of the cluster that runs on --dir: the same report, bit for bit')
+    .option('--url <url...>', 'restore on these samplers; the token is read from THAW_TOKEN')
     .addOption(engineOption())
     .option('--out <folder>', 'writes report.json, report.md and report.html')
-    .action((options) =>
+    .action((options, used: Command) =>
       attempt(options, async () => {
         const { evaluateCheckpoint } = await import('../commands/evaluate.js');
+        const samplers = samplersOf(options);
+        if (samplers !== undefined && used.getOptionValueSource('batch') === 'cli')
+          throw new ThawError('THAW_USAGE_INVALID', '--batch: samplers have batch sizes of their own.', {
+            cure: 'Leave --batch out, or evaluate without --cluster and --url.',
+          });
         const { report, text, files } = await evaluateCheckpoint({
           ...options,
           count: options.count === 'all' ? undefined : options.count,
-          storeUrl: storeOf(options),
+          storeUrl:
+            options.cluster && options.store === undefined ? requireCluster(options.dir).storeUrl : storeOf(options),
+          ...(samplers === undefined ? {} : { samplers }),
         });
         printResult(report, options.json, () => [text, ...files.map((file) => `Written: ${file}`)].join('\n'));
       }),

@@ -11,6 +11,8 @@ export interface ApiCall {
   readonly body?: Uint8Array;
   readonly contentType?: string;
   readonly timeoutMs?: number;
+  /** Breaks the call off. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 async function send(target: ApiTarget, path: string, call: ApiCall): Promise<Response> {
@@ -24,7 +26,10 @@ async function send(target: ApiTarget, path: string, call: ApiCall): Promise<Res
       method: call.method ?? (body === undefined ? 'GET' : 'POST'),
       headers,
       body: body as RequestInit['body'],
-      signal: AbortSignal.timeout(call.timeoutMs ?? 30_000),
+      signal: AbortSignal.any([
+        AbortSignal.timeout(call.timeoutMs ?? 30_000),
+        ...(call.signal === undefined ? [] : [call.signal]),
+      ]),
     });
   } catch (cause) {
     throw new ThawError('THAW_SERVICE_UNREACHABLE', `${target.url} does not answer (${(cause as Error).message}).`, {
@@ -52,8 +57,18 @@ async function toError(target: ApiTarget, response: Response): Promise<ThawError
   return new ThawError('THAW_SERVICE_UNREACHABLE', `${target.url} answered ${response.status}: ${text.slice(0, 200)}`);
 }
 
+/** The body of an answer; one that breaks off is as good as none. */
+async function bodyOf<T>(target: ApiTarget, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    throw new ThawError('THAW_SERVICE_UNREACHABLE', `An answer of ${target.url} broke off.`, { cause });
+  }
+}
+
 export async function callJson<T>(target: ApiTarget, path: string, call: ApiCall = {}): Promise<T> {
-  const text = await (await send(target, path, call)).text();
+  const response = await send(target, path, call);
+  const text = await bodyOf(target, () => response.text());
   try {
     return JSON.parse(text) as T;
   } catch (cause) {
@@ -64,7 +79,8 @@ export async function callJson<T>(target: ApiTarget, path: string, call: ApiCall
 }
 
 export async function callBytes(target: ApiTarget, path: string, call: ApiCall = {}): Promise<Uint8Array> {
-  return new Uint8Array(await (await send(target, path, call)).arrayBuffer());
+  const response = await send(target, path, call);
+  return new Uint8Array(await bodyOf(target, () => response.arrayBuffer()));
 }
 
 /** The first of `targets` for which `attempt` reaches a service; other errors are final. */

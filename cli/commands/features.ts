@@ -21,15 +21,20 @@ export interface FeaturesChoice {
   readonly featuresConfig?: string;
 }
 
-/** @throws ThawError THAW_FEATURES_MISSING, THAW_FEATURES_INVALID */
+/**
+ * @param classifier store and engine of the classifier, asked for when no network is given
+ * @throws ThawError THAW_FEATURES_MISSING, THAW_FEATURES_INVALID
+ */
 export async function openFeatures(
-  store: ObjectStore,
-  engine: Engine,
+  classifier: () => Promise<{ readonly store: ObjectStore; readonly engine: Engine }>,
   dataset: string,
   shape: { readonly height: number; readonly width: number; readonly channels: number },
   { features, featuresConfig }: FeaturesChoice,
 ): Promise<FeatureExtractor> {
-  if (features === undefined) return openClassifierFeatures(store, engine, dataset, shape);
+  if (features === undefined) {
+    const { store, engine } = await classifier();
+    return openClassifierFeatures(store, engine, dataset, shape);
+  }
   const beside = features.replace(/\.onnx$/, '') + '.json';
   const config = featuresConfig ?? (existsSync(beside) ? beside : undefined);
   const options = parseOnnxFeatures(config === undefined ? {} : readJson(config), config ?? beside);

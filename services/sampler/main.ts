@@ -4,6 +4,7 @@ import { announceReady, runService, startService, systemEntropy, type Timer } fr
 import { openStore } from '@thaw/shared/storage';
 import { connectControl } from '@thaw/shared/transport';
 import { SamplerConfigSchema } from './config.js';
+import { addEstimateRoutes } from './io/estimate-routes.js';
 import { serveFrames } from './io/frames-socket.js';
 import { createHttpServer, listen } from './io/http-server.js';
 import { createImageCodec } from './io/image-codec.js';
@@ -98,6 +99,7 @@ async function main(): Promise<void> {
     onAnswer: (route, status) => answers.inc({ route, status: String(status) }),
   });
   addJobRoutes(app, { service, images, maxWaitMs: config.maxWaitMs });
+  addEstimateRoutes(app, sampler);
   const closeFrames = serveFrames(app.server, {
     ...rules,
     service,

@@ -1,5 +1,6 @@
 /** What the sampler needs from the rest of the world. Adapters are in `io/`; tests bring their own. */
 import type { GenerationStart, SamplingAlgorithm } from '@thaw/shared/diffusion';
+import type { Fingerprint } from '@thaw/shared/engine';
 import type {
   EvaluateRequest,
   EvaluateResult,
@@ -74,6 +75,8 @@ export interface RestorationModel {
   readonly generationStart?: () => GenerationStart;
   /** Draws what the degradation needs for one row; a picture to mix with is read from its data set. */
   drawContext(seed: number, row: number): RowContext | Promise<RowContext>;
+  /** What must be equal for equal bits, and its SHA-256; measured when it is first asked for. */
+  fingerprint(): Promise<Fingerprint>;
   /** Keeps the model ready to compute until the returned function is called, even when newer versions take its place in memory. */
   hold(): () => void;
   /** One network call with every row at its own severity. At most as many rows as the largest batch size. */
@@ -91,6 +94,8 @@ export interface ModelSource {
   headOf(channel: string): Promise<ModelVersion | undefined>;
   /** @throws ThawError THAW_VERSION_NOT_FOUND */
   versionOf(run: string, step: number): Promise<ModelVersion>;
+  /** The newest checkpoint of a run, or undefined while it has none. */
+  newestOf(run: string): Promise<ModelVersion | undefined>;
   /**
    * The model, loaded if it is not yet.
    * @throws ThawError when its bytes do not verify or the engine cannot run it; nothing is kept of it then.

@@ -5,6 +5,7 @@ import { pixelsToUnit } from '@thaw/shared/pixels';
 import { ThawError } from '@thaw/shared/protocol';
 import { MemoryStore, type ObjectStore } from '@thaw/shared/storage';
 import type { FastifyInstance } from 'fastify';
+import { addEstimateRoutes } from './io/estimate-routes.js';
 import { addJobRoutes } from './io/job-routes.js';
 import { createHttpServer, listen } from './io/http-server.js';
 import { createImageCodec } from './io/image-codec.js';
@@ -39,12 +40,14 @@ const degradeOne = (x0: Float32Array, severity: number, steps: number): Float32A
 export interface FakeModelOptions {
   readonly steps?: number;
   readonly batchSizes?: readonly number[];
+  /** One hexadecimal digit; `f` unless given. */
+  readonly fingerprint?: string;
   /** Awaited in every call. */
   readonly gate?: (rows: readonly StepRow[]) => Promise<void> | void;
 }
 
 export function fakeModel(version: ModelVersion, options: FakeModelOptions = {}): RestorationModel {
-  const { steps = 6, batchSizes = [2, 4], gate } = options;
+  const { steps = 6, batchSizes = [2, 4], gate, fingerprint = 'f' } = options;
   return {
     version,
     shape,
@@ -67,6 +70,7 @@ export function fakeModel(version: ModelVersion, options: FakeModelOptions = {})
         };
       });
     },
+    fingerprint: async () => ({ fields: {}, sha256: fingerprint.repeat(64) }),
     hold: () => () => undefined,
     degrade: async (rows) => rows.map(({ x0, severity }) => degradeOne(x0, severity, steps)),
   };
@@ -92,6 +96,9 @@ export class FakeModels implements ModelSource {
     if (run !== 'demo' || step > 100)
       throw new ThawError('THAW_CHECKPOINT_NOT_FOUND', `Run ${run} has no checkpoint ${step}.`);
     return versionAt(step);
+  }
+  async newestOf(run: string): Promise<ModelVersion | undefined> {
+    return run === 'demo' ? versionAt(9) : undefined;
   }
   async load(version: ModelVersion): Promise<RestorationModel> {
     if (this.corrupt.has(version.step))
@@ -184,6 +191,7 @@ export async function openDoor(
   const { maxBodyBytes = 1 << 20, maxWaitMs = 5000, port = 0 } = options;
   const app = await createHttpServer({ ...rules, maxBodyBytes, health, clock: systemClock, logger: silentLogger });
   addJobRoutes(app, { service: sampler.service, images, maxWaitMs });
+  addEstimateRoutes(app, sampler);
   const { service, jobs, frames } = sampler;
   const closeFrames = serveFrames(app.server, {
     ...rules,

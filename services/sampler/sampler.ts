@@ -4,7 +4,16 @@ import type { ObjectStore } from '@thaw/shared/storage';
 import type { SamplerConfig } from './config.js';
 import { Evaluator } from './evaluation/index.js';
 import type { ImageCodec, ModelSource, ModelVersion, SamplerMesh, TestImages } from './ports.js';
-import { FrameReader, JobService, JobStore, PlayService, VersionFollower } from './service/index.js';
+import {
+  clusterOutlook,
+  FrameReader,
+  JobService,
+  JobStore,
+  PlayService,
+  VersionFollower,
+  type ClusterOutlook,
+  type OutlookRequest,
+} from './service/index.js';
 import { RowWorker, type CallReport } from './work/index.js';
 
 export interface SamplerParts {
@@ -33,6 +42,8 @@ export interface Sampler {
   readonly follower: VersionFollower;
   readonly evaluator: Evaluator;
   readonly worker: RowWorker;
+  /** How an evaluation by the samplers begins. */
+  outlook(request: OutlookRequest): Promise<ClusterOutlook>;
   /** Begins to follow the channel, to keep jobs and to answer others. */
   start(): void;
   /** Hands everything over; nothing runs any more afterwards. The mesh stays open. */
@@ -78,6 +89,11 @@ export function createSampler(parts: SamplerParts): Sampler {
     follower,
     evaluator,
     worker,
+    outlook: (request) =>
+      clusterOutlook(
+        { models, testImages, usualRun: () => run ?? follower.current?.run, samplers: () => service.samplers },
+        request,
+      ),
     start() {
       follower.start();
       service.start();

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ThawError } from '@thaw/shared/protocol';
 import { RandomStream } from '@thaw/shared/runtime';
-import type { Compiled, Engine, EngineCall, NamedTensorSpec, TensorData } from './types.js';
+import type { Compiled, Engine, EngineCall, EngineDescription, NamedTensorSpec, TensorData } from './types.js';
 
 /** A program whose bits count, and how its inputs are drawn. */
 export interface ProbedProgram {
@@ -32,27 +32,9 @@ export async function probeFingerprint(
   programs: readonly ProbedProgram[],
   more: Readonly<Record<string, string>> = {},
 ): Promise<Fingerprint> {
-  const {
-    kind,
-    package: packageVersion,
-    provider,
-    device,
-    platform,
-    nodeVersion,
-    v8Version,
-    loweringVersion,
-    workers,
-  } = engine.describe();
-  const fields: Record<string, string> = {
-    engine: kind,
-    package: packageVersion,
-    provider,
-    device,
-    platform,
-    node: nodeVersion,
-    v8: v8Version,
-    lowering: String(loweringVersion),
-  };
+  const description = engine.describe();
+  const { kind, device, workers } = description;
+  const fields = engineFields(description);
   for (const [index, program] of programs.entries()) {
     const { compiled } = program;
     const call = probeCall(program, index);
@@ -67,14 +49,27 @@ export async function probeFingerprint(
     fields[`program ${index} ${compiled.name}`] = compiled.resultDigest;
     fields[`probe ${index} ${compiled.name}`] = digest!;
   }
-  Object.assign(fields, more);
-  return {
-    fields,
-    sha256: createHash('sha256')
-      .update(JSON.stringify(Object.entries(fields)))
-      .digest('hex'),
-  };
+  return fingerprintOf({ ...fields, ...more });
 }
+
+/** What an engine says of itself that must be equal for equal bits. */
+export const engineFields = (engine: EngineDescription): Record<string, string> => ({
+  engine: engine.kind,
+  package: engine.package,
+  provider: engine.provider,
+  device: engine.device,
+  platform: engine.platform,
+  node: engine.nodeVersion,
+  v8: engine.v8Version,
+  lowering: String(engine.loweringVersion),
+});
+
+export const fingerprintOf = (fields: Readonly<Record<string, string>>): Fingerprint => ({
+  fields,
+  sha256: createHash('sha256')
+    .update(JSON.stringify(Object.entries(fields)))
+    .digest('hex'),
+});
 
 /** A fixed call: inputs and weights drawn by Philox. `position` separates the programs of one probe. */
 export function probeCall(

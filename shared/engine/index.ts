@@ -16,5 +16,5 @@ export { startWasm, wasmBackendName } from './eager/index.js';
 export { doctor, openEngine } from './open.js';
 export { notDocumentedForCuda } from './kinds/cuda-operators.js';
 export type { EngineOptions } from './open.js';
-export { probeCall, probeFingerprint } from './fingerprint.js';
+export { engineFields, fingerprintOf, probeCall, probeFingerprint } from './fingerprint.js';
 export type { Fingerprint, ProbedProgram } from './fingerprint.js';

@@ -35,6 +35,8 @@ export interface EstimateOrigin {
   readonly run: string;
   readonly step: number;
   readonly manifestSha256: string;
+  /** SHA-256 of what must be equal for equal bits: engine, programs, batch, and the bits of a probe. */
+  readonly fingerprint: string;
   readonly dataset: string;
   readonly split: string;
   /** Family of the degradation; unknown ones have no convention of their own. */
@@ -47,7 +49,7 @@ export interface EstimateOrigin {
 }
 
 /**
- * Port. The evaluator asks for consecutive images, `blockSize` at a time, and holds no more than one answer, so a source may
+ * Port. The evaluator asks for consecutive images, `blockSize` at a time, and holds no more than `blocksAtOnce` answers, so a source may
  * compute a block wherever it likes. An estimate depends on nothing but its origin and the number of its image.
  */
 export interface EstimateSource {
@@ -57,6 +59,8 @@ export interface EstimateSource {
   readonly available: number;
   /** Images that are best asked for at once. */
   readonly blockSize: number;
+  /** Blocks that may be asked for before the first of them is answered; 1 unless given. */
+  readonly blocksAtOnce?: number;
   /** Estimates of images of the split, in the order of `images` (numbers from 0 to available - 1). */
   estimates(images: readonly number[]): Promise<readonly Estimate[]>;
 }

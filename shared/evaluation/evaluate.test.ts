@@ -19,6 +19,7 @@ function given(count: number, estimate: (image: number) => Omit<Estimate, 'error
       run: 'elsewhere',
       step: 5,
       manifestSha256: 'b'.repeat(64),
+      fingerprint: 'f'.repeat(64),
       dataset: 'flats',
       split: 'test',
       family: 'blur',

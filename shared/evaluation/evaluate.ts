@@ -1,7 +1,7 @@
 /** Walks through estimates, wherever they come from, and says how good they are. */
 import { ThawError } from '@thaw/shared/protocol';
 import { comparedImages, type ComparedImages, type Convention } from './conventions.js';
-import type { EstimateOrigin, EstimateSource } from './estimates.js';
+import type { Estimate, EstimateOrigin, EstimateSource } from './estimates.js';
 import type { FeatureExtractor } from './features/index.js';
 import { FrechetScores } from './frechet-scores.js';
 import { asksForFrechet, pixelMetricsOf, reportRows, type Metric } from './metrics.js';
@@ -50,24 +50,20 @@ export async function evaluate(
   const frechet = asksForFrechet(metrics) ? new FrechetScores(features!, shape, seed) : undefined;
   const curve = new ErrorCurve();
   const pictures: PicturedImage[] = [];
-  for (let done = 0; done < count;) {
-    const rows = Array.from(
-      { length: Math.min(source.blockSize, count - done) },
-      (_, i) => convention.firstImage + done + i,
-    );
-    const estimates = await source.estimates(rows);
+  let done = 0;
+  for await (const { images, estimates } of blocks(source, convention.firstImage, count)) {
     const compared = estimates.map((estimate) => comparedImages(estimate, convention));
-    compared.forEach((images, i) => checkNumbers(images, rows[i]!, source.origin));
+    compared.forEach((rows, i) => checkNumbers(rows, images[i]!, source.origin));
     estimates.forEach(({ original, errors }, i) => {
       pixels.add(original, compared[i]!);
       curve.add(errors);
-      if (pictures.length < pictured) pictures.push({ image: rows[i]!, original, ...compared[i]! });
+      if (pictures.length < pictured) pictures.push({ image: images[i]!, original, ...compared[i]! });
     });
     await frechet?.add(
       estimates.map(({ original }) => original),
       compared,
     );
-    done += rows.length;
+    done += images.length;
     onProgress(done, count);
   }
   const { scores, sampledMinusDirect } = pixels.scores();
@@ -81,6 +77,28 @@ export async function evaluate(
     curve: curve.points(),
   };
   return { report: frechet === undefined ? report : withDistances(report, features!, frechet), pictures };
+}
+
+/** The estimates of consecutive images, in order; further blocks are asked for while one is looked at. */
+async function* blocks(
+  source: EstimateSource,
+  firstImage: number,
+  count: number,
+): AsyncGenerator<{ images: readonly number[]; estimates: readonly Estimate[] }> {
+  const { blockSize, blocksAtOnce = 1 } = source;
+  const asked: { images: readonly number[]; estimates: Promise<readonly Estimate[]> }[] = [];
+  for (let next = 0; next < count || asked.length > 0;) {
+    while (next < count && asked.length < blocksAtOnce) {
+      const first = firstImage + next;
+      const images = Array.from({ length: Math.min(blockSize, count - next) }, (_, i) => first + i);
+      const estimates = source.estimates(images);
+      estimates.catch(() => undefined); // looked at when its turn comes
+      asked.push({ images, estimates });
+      next += images.length;
+    }
+    const { images, estimates } = asked.shift()!;
+    yield { images, estimates: await estimates };
+  }
 }
 
 function withDistances(report: EvaluationReport, features: FeatureExtractor, frechet: FrechetScores): EvaluationReport {

@@ -48,8 +48,11 @@ export const JobSpecSchema = z.strictObject({
   id: JobIdSchema,
   /** Wall clock of the accepting sampler. */
   acceptedMs: z.number(),
-  /** sample: held-out test images are degraded and restored; restore: the image given is; generate: images from nothing. */
-  mode: z.enum(['sample', 'restore', 'generate']),
+  /**
+   * sample: held-out test images are degraded and restored; restore: the image given is; generate: images from nothing; evaluate:
+   * consecutive images of a split are degraded and restored, and all that an evaluation looks at is kept.
+   */
+  mode: z.enum(['sample', 'restore', 'generate', 'evaluate']),
   count: z.int().min(1),
   seed: z
     .int()
@@ -59,10 +62,20 @@ export const JobSpecSchema = z.strictObject({
   sampler: SamplingAlgorithmSchema,
   /** Severities at which the network is called, falling. The first is that of the start image. */
   severities: z.array(z.int().min(1)).min(1),
-  /** Start images are clean and degraded to the first severity here. Always true for `sample`; for `generate` without a mixture. */
+  /** Start images are clean and degraded to the first severity here. Always true for `sample` and `evaluate`; for `generate` without a mixture. */
   degrade: z.boolean(),
   /** Data set and positions in its test split, one per row. */
   test: z.strictObject({ dataset: NameSchema, indices: z.array(z.int().min(0)) }).optional(),
+  /** evaluate: row i is image `first` + i of the split. */
+  evaluation: z
+    .strictObject({
+      dataset: NameSchema,
+      split: NameSchema,
+      first: z.int().min(0),
+      /** Of the model: a sampler that would compute other bits refuses. */
+      fingerprint: Sha256Schema,
+    })
+    .optional(),
   /** What the start images are besides the degraded ones. */
   start: z
     .strictObject({

@@ -29,6 +29,7 @@ const source: EstimateSource = {
     run: 'a<script>document.title = 1</script>',
     step: 3,
     manifestSha256: 'd'.repeat(64),
+    fingerprint: 'f'.repeat(64),
     dataset: 'noise',
     split: 'test',
     family: 'blur',

@@ -2,7 +2,10 @@
 export { Evaluator, evaluationKey, evaluationPictureKey } from './evaluator.js';
 export type { EvaluatorOptions } from './evaluator.js';
 export { contactSheet } from './grid.js';
-export { localEstimates } from './local-estimates.js';
-export type { EstimatesRequest } from './local-estimates.js';
+export { estimateBlock } from './estimate-block.js';
+export { decodeEstimate, encodeEstimate } from './estimate-file.js';
+export { EstimateRecorder } from './estimate-recorder.js';
+export { estimatesOutlook, localEstimates } from './local-estimates.js';
+export type { EstimatesOutlook, EstimatesRequest } from './local-estimates.js';
 export { ScoreBoard } from './score.js';
 export type { ScoredImage, Scores } from './score.js';

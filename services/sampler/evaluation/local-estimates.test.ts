@@ -16,6 +16,7 @@ const model: RestorationModel = {
   dataset: 'flats',
   family: 'mask',
   batchSizes: [2],
+  fingerprint: () => Promise.resolve({ fields: {}, sha256: 'c'.repeat(64) }),
   hold: () => () => undefined,
   drawContext: () => ({}),
   step: (rows) =>
@@ -32,6 +33,7 @@ const model: RestorationModel = {
 const models: ModelSource = {
   headOf: () => Promise.resolve(version),
   versionOf: () => Promise.resolve(version),
+  newestOf: () => Promise.resolve(version),
   load: () => Promise.resolve(model),
   loaded: () => [version],
 };
@@ -49,7 +51,7 @@ describe('localEstimates', () => {
   it('scores degraded, direct and sampled images on [0, 1], and the way', async () => {
     const done: number[] = [];
     const { report } = await evaluate(await source(), plain, (n) => done.push(n));
-    expect(done).toEqual([2, 4, 5]);
+    expect(done).toEqual([5]);
     expect(report).toMatchObject({ run: 'toy', step: 7, dataset: 'flats', family: 'mask', severities: [4, 3, 2, 1] });
     // Degraded by 0.4 of [-1, 1]; half of it comes back directly; Algorithm 2 is exact for x - s e.
     expect(report.scores.rmse!.degraded.value).toBeCloseTo(0.2, 6);

@@ -1,8 +1,11 @@
 /** Estimates computed in this process, without a cluster. */
-import { severitySequence, type SamplingAlgorithm } from '@thaw/shared/diffusion';
-import { meanSquare, type Estimate, type EstimateSource, type StateError } from '@thaw/shared/evaluation';
+import type { SamplingAlgorithm } from '@thaw/shared/diffusion';
+import type { Estimate, EstimateOrigin, EstimateSource } from '@thaw/shared/evaluation';
+import { evaluatedSeverities } from '../jobs/index.js';
 import type { ModelSource, RestorationModel, TestImages } from '../ports.js';
-import { advance, beginTrajectory, isFinished, severityOf, stepRow } from '../trajectory/index.js';
+import { advance, beginTrajectory, isFinished, stepRow } from '../trajectory/index.js';
+import { estimateBlock } from './estimate-block.js';
+import { EstimateRecorder } from './estimate-recorder.js';
 
 export interface EstimatesRequest {
   readonly run: string;
@@ -15,35 +18,45 @@ export interface EstimatesRequest {
   readonly seed: number;
 }
 
+/** What is known of estimates before any is computed. */
+export type EstimatesOutlook = Pick<EstimateSource, 'origin' | 'shape' | 'available' | 'blockSize'>;
+
+/** @throws ThawError THAW_SAMPLING_INVALID, THAW_DATASET_NOT_FOUND, THAW_DATA_INVALID */
+export async function estimatesOutlook(
+  model: RestorationModel,
+  testImages: TestImages,
+  { split, sampler, calls, seed }: Pick<EstimatesRequest, 'split' | 'sampler' | 'calls' | 'seed'>,
+): Promise<EstimatesOutlook> {
+  const { version, dataset, family, shape, steps, batchSizes } = model;
+  model.checkSampler?.(sampler);
+  const severities = evaluatedSeverities(sampler, steps, calls);
+  const { run, step, manifestSha256 } = version;
+  const { sha256: fingerprint } = await model.fingerprint();
+  const origin: EstimateOrigin = {
+    ...{ run, step, manifestSha256, fingerprint },
+    ...{ dataset, split, family, sampler, severities, seed },
+  };
+  const available = await testImages.count(dataset, split);
+  return { origin, shape, available, blockSize: estimateBlock(shape, batchSizes.at(-1)!) };
+}
+
 /** @throws ThawError THAW_CHECKPOINT_NOT_FOUND, THAW_DATASET_NOT_FOUND, THAW_SAMPLING_INVALID, THAW_DATA_INVALID */
 export async function localEstimates(
   models: ModelSource,
   testImages: TestImages,
-  { run, step, split, sampler, calls, seed }: EstimatesRequest,
+  request: EstimatesRequest,
 ): Promise<EstimateSource> {
-  const version = await models.versionOf(run, step);
-  const model = await models.load(version);
-  model.checkSampler?.(sampler);
-  const severities = sampler === 'direct' ? [model.steps] : severitySequence(model.steps, calls);
-  const { dataset, family, shape } = model;
+  const model = await models.load(await models.versionOf(request.run, request.step));
+  const outlook = await estimatesOutlook(model, testImages, request);
+  const plan = { ...outlook.origin, sampler: request.sampler };
+  const calls = model.batchSizes.at(-1)!;
   return {
-    origin: {
-      run,
-      step,
-      manifestSha256: version.manifestSha256,
-      dataset,
-      split,
-      family,
-      sampler,
-      severities,
-      seed,
-    },
-    shape,
-    available: await testImages.count(dataset, split),
-    blockSize: model.batchSizes.at(-1)!,
+    ...outlook,
     async estimates(images) {
-      const originals = await Promise.all(images.map((image) => testImages.image(dataset, split, image, shape)));
-      return restoreAll(model, originals, images, { sampler, severities, seed });
+      const estimates: Estimate[] = [];
+      for (let first = 0; first < images.length; first += calls)
+        estimates.push(...(await restoreAll(model, testImages, plan, images.slice(first, first + calls))));
+      return estimates;
     },
   };
 }
@@ -51,39 +64,23 @@ export async function localEstimates(
 /** One call's images, degraded to T and restored in step. */
 async function restoreAll(
   model: RestorationModel,
-  originals: readonly Float32Array[],
+  testImages: TestImages,
+  { dataset, split, sampler, severities, seed }: EstimateOrigin & { readonly sampler: SamplingAlgorithm },
   images: readonly number[],
-  { sampler, severities, seed }: { sampler: SamplingAlgorithm; severities: readonly number[]; seed: number },
 ): Promise<Estimate[]> {
+  const originals = await Promise.all(images.map((image) => testImages.image(dataset, split, image, model.shape)));
   const contexts = await Promise.all(images.map((image) => model.drawContext(seed, image)));
   const degraded = await model.degrade(
     originals.map((x0, i) => ({ x0, severity: model.steps, context: contexts[i]! })),
   );
-  const errors = images.map((): StateError[] => []);
+  const recorders = originals.map((original, i) => new EstimateRecorder(original, degraded[i]!));
   let trajectories = degraded.map((start, i) => beginTrajectory(sampler, severities, start, contexts[i]!));
-  let firstUpdates: Float32Array[] | undefined;
-  let lastEstimates: Float32Array[] = [];
   while (!isFinished(trajectories[0]!)) {
     const outputs = await model.step(trajectories.map(stepRow));
-    lastEstimates = outputs.map(({ estimate }) => estimate);
     trajectories = trajectories.map((trajectory, i) => {
-      const estimate = lastEstimates[i]!;
-      errors[i]!.push({
-        severity: severityOf(trajectory),
-        state: meanSquare(trajectory.x, originals[i]!),
-        estimate: meanSquare(estimate, originals[i]!),
-      });
+      recorders[i]!.called(trajectory, outputs[i]!);
       return advance(trajectory, outputs[i]!);
     });
-    firstUpdates ??= trajectories.map(({ x }) => x);
   }
-  return trajectories.map(({ x, direct }, i) => ({
-    original: originals[i]!,
-    degraded: degraded[i]!,
-    direct: direct!,
-    sampled: x,
-    firstUpdate: severities.length > 1 ? firstUpdates?.[i] : undefined,
-    lastEstimate: lastEstimates[i]!,
-    errors: errors[i]!,
-  }));
+  return trajectories.map((end, i) => recorders[i]!.estimate(end));
 }

@@ -2,15 +2,31 @@
 import { channelNames, NameSchema, SamplingAlgorithmSchema, ThawError, type ChannelName } from '@thaw/shared/protocol';
 import { z } from 'zod';
 
+/** Images of a block of an evaluation. */
+export const mostBlockImages = 256;
+
+const hex = (digits: number): z.ZodString =>
+  z.string().regex(new RegExp(`^[0-9a-f]{${digits}}$`), `must be ${digits} hexadecimal digits`);
+
+/** What a block of an evaluation is of. */
+const BlockRequestSchema = z.strictObject({
+  split: z.enum(['test', 'train']).default('test'),
+  first: z.int().min(0).describe('Number of the first image of the split; `count` consecutive ones are restored.'),
+  manifestSha256: hex(64).describe('The checkpoint that is meant, as GET /v1/estimates names it.'),
+  fingerprint: hex(64).describe('As GET /v1/estimates gives it; samplers that would compute other bits refuse.'),
+  key: hex(32).describe('Chosen by the client: a request sent again with the same key is the same job.'),
+});
+
 export const JobRequestSchema = z
   .strictObject({
     mode: z
-      .enum(['sample', 'generate', 'restore'])
+      .enum(['sample', 'generate', 'restore', 'evaluate'])
       .default('sample')
       .describe(
-        'sample: held-out test images, chosen by the seed, are degraded and restored. generate: images from nothing (blur and super-resolution need a prior, see `thaw fit-prior`; noise, colour masks and animorphosis need none). restore: the image given is restored.',
+        'sample: held-out test images, chosen by the seed, are degraded and restored. generate: images from nothing (blur and super-resolution need a prior, see `thaw fit-prior`; noise, colour masks and animorphosis need none). restore: the image given is restored. evaluate: a block of an evaluation, below the other jobs; DELETE it when its rows are fetched.',
       ),
-    count: z.int().min(1).max(4096).default(1).describe('Number of images; 1 for restore.'),
+    evaluation: BlockRequestSchema.optional().describe('For evaluate, with `run` and `version`.'),
+    count: z.int().min(1).max(4096).default(1).describe('Number of images; 1 for restore, at most 256 for evaluate.'),
     seed: z
       .int()
       .min(0)
@@ -70,6 +86,15 @@ export const JobRequestSchema = z
     if (request.mode !== 'generate' && request.prior !== undefined) issue('prior', 'is for mode "generate" only');
     if (request.channel !== undefined && request.version !== undefined)
       issue('version', 'give a channel or a version, not both');
+    if (request.mode !== 'evaluate' && request.evaluation !== undefined)
+      issue('evaluation', 'is for mode "evaluate" only');
+    if (request.mode === 'evaluate') {
+      for (const name of ['evaluation', 'run', 'version'] as const)
+        if (request[name] === undefined) issue(name, 'is needed for mode "evaluate"');
+      for (const name of ['severity', 'noise', 'deadlineMs', 'framesPerSecond'] as const)
+        if (request[name] !== undefined) issue(name, 'is not for mode "evaluate"');
+      if (request.count > mostBlockImages) issue('count', `a block has at most ${mostBlockImages} images`);
+    }
     if (request.run !== undefined && request.version === undefined) issue('run', 'is for use with `version`');
   });
 export type JobRequest = z.output<typeof JobRequestSchema>;

@@ -23,7 +23,7 @@ export const KeeperSchema = z.strictObject({
 export const JobStatusSchema = z.object({
   id: z.string(),
   state: z.enum(['running', 'done', 'cancelled', 'expired', 'failed']),
-  mode: z.enum(['sample', 'restore', 'generate']),
+  mode: z.enum(['sample', 'restore', 'generate', 'evaluate']),
   count: z.int(),
   done: z.int(),
   seed: z.int(),
@@ -41,7 +41,7 @@ export const JobStatusSchema = z.object({
       state: z.enum(['waiting', 'running', 'done']),
       /** Severity reached, while running. */
       severity: z.int().optional(),
-      /** Position in the test split, for mode sample. */
+      /** Position in the split, for modes sample and evaluate. */
       testIndex: z.int().optional(),
       image: z.string(),
     }),
@@ -69,7 +69,7 @@ export function jobStatus(
       : severity === undefined
         ? ('waiting' as const)
         : ('running' as const);
-    const testIndex = spec.test?.indices[row];
+    const testIndex = spec.evaluation === undefined ? spec.test?.indices[row] : spec.evaluation.first + row;
     return {
       row,
       state,
@@ -78,6 +78,7 @@ export function jobStatus(
       image: `/v1/jobs/${spec.id}/images/${row}.png`,
     };
   });
+  const dataset = (spec.test ?? spec.evaluation)?.dataset;
   return {
     id: spec.id,
     state: done.size === spec.count ? 'done' : (end?.state ?? 'running'),
@@ -90,7 +91,7 @@ export function jobStatus(
     sampler: spec.sampler,
     severity: spec.severities[0]!,
     calls: spec.severities.length,
-    ...(spec.test === undefined ? {} : { dataset: spec.test.dataset }),
+    ...(dataset === undefined ? {} : { dataset }),
     ...(spec.start?.prior === undefined ? {} : { prior: spec.start.prior }),
     rows,
     ...(end?.code === undefined ? {} : { code: end.code }),

@@ -3,8 +3,8 @@
  * passes, or the client cancels. A row may be computed twice (a holder was silent too long): both results are the same bytes and are
  * stored once. Pure: `(state, event) -> state`, `keeperEffects(state, board, now) -> effects`.
  */
-import type { JobSpec } from '@thaw/shared/protocol';
-import { dueByMs } from '../jobs/index.js';
+import type { ErrorCode, JobSpec } from '@thaw/shared/protocol';
+import { dueByMs, isBlock } from '../jobs/index.js';
 import { rowKey, type Board } from './board.js';
 
 export interface KeptJob {
@@ -22,8 +22,9 @@ export interface KeptJob {
 
 export interface KeeperState {
   readonly jobs: ReadonlyMap<string, KeptJob>;
-  /** After a `busy`, no offers until then. */
+  /** After a `busy`, no offers until then: of users' jobs, and of evaluations, which never make a user's job wait. */
   readonly pausedUntilMs: number;
+  readonly blocksPausedUntilMs: number;
 }
 
 export type KeeperEvent =
@@ -52,12 +53,14 @@ export type KeeperEffect =
       readonly message?: string;
     };
 
-export const emptyKeeper: KeeperState = { jobs: new Map(), pausedUntilMs: 0 };
+export const emptyKeeper: KeeperState = { jobs: new Map(), pausedUntilMs: 0, blocksPausedUntilMs: 0 };
 
 /** A job is given up after this many failures of its rows. */
 export const maxFailures = 3;
-/** Offers under way at once. */
+/** Offers under way at once: of users' jobs, and as many of evaluations. */
 export const offerWindow = 16;
+/** Failures that would only be repeated. */
+const final: readonly string[] = ['THAW_FINGERPRINT_MISMATCH'] satisfies ErrorCode[];
 
 export function keeperAfter(state: KeeperState, event: KeeperEvent): KeeperState {
   const jobs = new Map(state.jobs);
@@ -78,7 +81,7 @@ export function keeperAfter(state: KeeperState, event: KeeperEvent): KeeperState
     return { ...state, jobs };
   }
   const kept = jobs.get(event.job);
-  let { pausedUntilMs } = state;
+  let { pausedUntilMs, blocksPausedUntilMs } = state;
   if (kept === undefined) return state;
   switch (event.type) {
     case 'offering':
@@ -86,14 +89,17 @@ export function keeperAfter(state: KeeperState, event: KeeperEvent): KeeperState
       break;
     case 'answered':
       jobs.set(event.job, { ...kept, offered: without(kept.offered, event.row) });
-      if (event.busyUntilMs !== undefined) pausedUntilMs = Math.max(pausedUntilMs, event.busyUntilMs);
+      if (event.busyUntilMs === undefined) break;
+      if (isBlock(kept.spec)) blocksPausedUntilMs = Math.max(blocksPausedUntilMs, event.busyUntilMs);
+      else pausedUntilMs = Math.max(pausedUntilMs, event.busyUntilMs);
       break;
     case 'row-done':
       jobs.set(event.job, { ...kept, done: new Set(kept.done).add(event.row) });
       break;
     case 'row-failed': {
       const { code, message } = event;
-      jobs.set(event.job, { ...kept, failures: kept.failures + 1, lastFailure: { code, message } });
+      const failures = final.includes(code) ? maxFailures : kept.failures + 1;
+      jobs.set(event.job, { ...kept, failures, lastFailure: { code, message } });
       break;
     }
     case 'ending':
@@ -101,35 +107,54 @@ export function keeperAfter(state: KeeperState, event: KeeperEvent): KeeperState
       jobs.set(event.job, { ...kept, ending: event.type === 'ending' });
       break;
   }
-  return { jobs, pausedUntilMs };
+  return { jobs, pausedUntilMs, blocksPausedUntilMs };
 }
 
 const without = (set: ReadonlySet<number>, value: number): Set<number> => new Set([...set].filter((x) => x !== value));
 
-/** Rows that are not stored yet. */
-export function openRows(state: KeeperState): number {
+/** Rows that are not stored yet: of users' jobs, or of evaluations. */
+export function openRows(state: KeeperState, of: 'users' | 'evaluations' = 'users'): number {
   let rows = 0;
-  for (const job of state.jobs.values()) if (!job.ending) rows += job.spec.count - job.done.size;
+  for (const { spec, done, ending } of state.jobs.values())
+    if (!ending && isBlock(spec) === (of === 'evaluations')) rows += spec.count - done.size;
   return rows;
 }
 
-/** What is due now: jobs that are over, and rows that nobody computes, in order of urgency. */
+/** What is due now: jobs that are over, and rows that nobody computes, users' before evaluations', in order of urgency. */
 export function keeperEffects(state: KeeperState, board: Board, nowMs: number, wallMs: number): KeeperEffect[] {
+  const jobs = [...state.jobs.values()].sort((a, b) => dueByMs(a.spec) - dueByMs(b.spec));
+  const users = jobs.filter(({ spec }) => !isBlock(spec));
+  const blocks = jobs.filter(({ spec }) => isBlock(spec));
+  return [
+    ...dueOf(users, board, nowMs, wallMs, state.pausedUntilMs),
+    ...dueOf(blocks, board, nowMs, wallMs, state.blocksPausedUntilMs),
+  ];
+}
+
+function dueOf(
+  jobs: readonly KeptJob[],
+  board: Board,
+  nowMs: number,
+  wallMs: number,
+  pausedUntilMs: number,
+): KeeperEffect[] {
   const effects: KeeperEffect[] = [];
   let window = offerWindow;
-  for (const job of state.jobs.values()) window -= job.offered.size;
-  const byUrgency = [...state.jobs.values()].sort((a, b) => dueByMs(a.spec) - dueByMs(b.spec));
-  for (const job of byUrgency) {
+  for (const job of jobs) window -= job.offered.size;
+  for (const job of jobs) {
     const { spec } = job;
     if (job.ending) continue;
-    if (job.done.size >= spec.count) {
+    const whole = job.done.size >= spec.count;
+    if (whole && !isBlock(spec)) {
       effects.push({ type: 'end', job: spec.id, state: 'done' });
     } else if (spec.deadlineAtMs !== undefined && wallMs >= spec.deadlineAtMs) {
-      const message = `The deadline passed with ${job.done.size} of ${spec.count} images finished.`;
+      const message = whole
+        ? 'Nobody took the estimates away in time.'
+        : `The deadline passed with ${job.done.size} of ${spec.count} images finished.`;
       effects.push({ type: 'end', job: spec.id, state: 'expired', code: 'THAW_DEADLINE_EXPIRED', message });
-    } else if (job.failures >= maxFailures) {
+    } else if (!whole && job.failures >= maxFailures) {
       effects.push({ type: 'end', job: spec.id, state: 'failed', ...job.lastFailure });
-    } else if (nowMs >= job.offersFromMs && nowMs >= state.pausedUntilMs) {
+    } else if (!whole && nowMs >= job.offersFromMs && nowMs >= pausedUntilMs) {
       for (let row = 0; row < spec.count && window > 0; row++) {
         if (job.done.has(row) || job.offered.has(row) || board.rows.has(rowKey(spec.id, row))) continue;
         effects.push({ type: 'offer', spec, row });

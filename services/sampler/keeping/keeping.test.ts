@@ -128,6 +128,60 @@ describe('keeper', () => {
     ]);
   });
 
+  describe('with blocks of evaluations', () => {
+    const evaluation = { dataset: 'fake', split: 'test', first: 0, fingerprint: 'f'.repeat(64) };
+    const block = spec('e', { mode: 'evaluate', count: 40, deadlineAtMs: 5, evaluation });
+    const offered = (effects: ReturnType<typeof keeperEffects>): string =>
+      effects.map((effect) => (effect.type === 'offer' ? effect.spec.id[0] : effect.state)).join('');
+
+    it('offers their rows behind those of users, with a window of their own', () => {
+      const many = spec('a', { count: 40 });
+      const state = keep(block, many);
+      const first = keeperEffects(state, emptyBoard, 0, 0);
+      expect(offered(first)).toBe('a'.repeat(offerWindow) + 'e'.repeat(offerWindow));
+      // All offers of the evaluation are under way: the user's go on.
+      const busy = first.reduce(
+        (so, effect) =>
+          effect.type === 'offer' && effect.spec === block
+            ? keeperAfter(so, { type: 'offering', job: block.id, row: effect.row })
+            : so,
+        state,
+      );
+      expect(offered(keeperEffects(busy, emptyBoard, 0, 0))).toBe('a'.repeat(offerWindow));
+      expect([openRows(state), openRows(state, 'evaluations')]).toEqual([40, 40]);
+    });
+
+    it('makes no user wait because samplers hold enough rows of evaluations, and the other way round', () => {
+      const answered = (job: string, busyUntilMs: number) => ({ type: 'answered', job, row: 0, busyUntilMs }) as const;
+      const state = keeperAfter(keep(block, a), answered(block.id, 100));
+      expect(offered(keeperEffects(state, emptyBoard, 99, 0))).toBe('aaa');
+      expect(offered(keeperEffects(keeperAfter(state, answered(a.id, 200)), emptyBoard, 100, 0))).toBe(
+        'e'.repeat(offerWindow),
+      );
+    });
+
+    it('leaves one open that is whole, until it is taken away or its time is over', () => {
+      const small = spec('e', { mode: 'evaluate', count: 1, deadlineAtMs: 50, evaluation });
+      let state = keep(small);
+      for (let i = 0; i < maxFailures; i++)
+        state = keeperAfter(state, { type: 'row-failed', job: small.id, row: 0, code: 'THAW_X', message: 'm' });
+      expect(offered(keeperEffects(state, emptyBoard, 0, 0))).toBe('failed');
+      state = keeperAfter(state, { type: 'row-done', job: small.id, row: 0 });
+      expect(keeperEffects(state, emptyBoard, 0, 49)).toEqual([]);
+      expect(keeperEffects(state, emptyBoard, 0, 50)).toMatchObject([
+        { type: 'end', state: 'expired', message: 'Nobody took the estimates away in time.' },
+      ]);
+    });
+
+    it('ends one at once when a sampler would compute other bits', () => {
+      const failure = { code: 'THAW_FINGERPRINT_MISMATCH', message: 'other bits' };
+      const state = keeperAfter(keep(block), { type: 'row-failed', job: block.id, row: 0, ...failure });
+      expect(keeperEffects(state, emptyBoard, 0, 0)).toEqual([
+        { type: 'end', job: block.id, state: 'failed', ...failure },
+      ]);
+    });
+  });
+
   it('never has more offers under way than its window, and always finishes what somebody computes', () => {
     fc.assert(
       fc.property(

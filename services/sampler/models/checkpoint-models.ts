@@ -1,6 +1,6 @@
 /** Models from checkpoints: averaged weights, verified byte by byte, each version with a network of its own. */
 import { checkAlgorithm, generationStart } from '@thaw/shared/diffusion';
-import type { Engine } from '@thaw/shared/engine';
+import type { Engine, Fingerprint } from '@thaw/shared/engine';
 import { fromOfficial, networkWeightSpecs, sizeOf } from '@thaw/shared/model';
 import { ThawError, type RunConfig } from '@thaw/shared/protocol';
 import { RandomStream, type Logger } from '@thaw/shared/runtime';
@@ -8,6 +8,7 @@ import {
   bindPrior,
   loadGroup,
   loadRun,
+  newestCheckpoint,
   priorByDigest,
   readHead,
   readManifest,
@@ -51,6 +52,11 @@ export class CheckpointModels implements ModelSource {
   async versionOf(run: string, step: number): Promise<ModelVersion> {
     const { manifestSha256 } = await readManifest(this.#o.store, run, step);
     return { run, step, manifestSha256 };
+  }
+
+  async newestOf(run: string): Promise<ModelVersion | undefined> {
+    const newest = await newestCheckpoint(this.#o.store, run);
+    return newest && { run, step: newest.manifest.step, manifestSha256: newest.manifestSha256 };
   }
 
   async priorOf(version: ModelVersion, named?: string): Promise<StartPrior | undefined> {
@@ -111,6 +117,7 @@ export class CheckpointModels implements ModelSource {
 
   #model(version: ModelVersion, programs: RunPrograms, network: VersionNetwork): RestorationModel {
     const { run } = programs;
+    let fingerprint: Promise<Fingerprint> | undefined;
     return {
       version,
       shape: programs.shape,
@@ -121,6 +128,11 @@ export class CheckpointModels implements ModelSource {
       generationStart: () => generationStart(run.degradation),
       checkSampler: (sampler) => checkAlgorithm(sampler, programs.degradation, run.trainRoutine),
       drawContext: (seed, row) => this.#context(programs, seed, row),
+      fingerprint: () => {
+        fingerprint ??= programs.fingerprint(network);
+        fingerprint.catch(() => (fingerprint = undefined));
+        return fingerprint;
+      },
       hold: () => network.hold(),
       step: (rows) => programs.step(network, rows),
       degrade: (rows) => programs.degrade(rows),

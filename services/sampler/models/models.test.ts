@@ -169,6 +169,21 @@ describe('a model from a checkpoint', () => {
     expect(crowded[0]!.estimate).not.toEqual(alone!.estimate);
   });
 
+  it('has a fingerprint that weights and batch decide, and nothing else here', async () => {
+    const open = (batchSizes: number[]): CheckpointModels =>
+      new CheckpointModels({ store, engine, batchSizes, keepVersions: 2, logger: silentLogger });
+    const [again, larger] = [open([4]), open([2, 6])];
+    const of = async (source: CheckpointModels, which: ModelVersion): Promise<string> =>
+      (await (await source.load(which)).fingerprint()).sha256;
+    const own = await of(models, version);
+    expect(own).toMatch(/^[0-9a-f]{64}$/);
+    expect(await of(again, version)).toBe(own);
+    expect(await of(larger, version)).not.toBe(own);
+    expect(await of(again, await checkpoint(store, 8, configSha256))).not.toBe(own);
+    await Promise.all([again.close(), larger.close()]);
+    expect((await models.newestOf('tiny'))?.step).toBe(8);
+  });
+
   it('degrades start images, any number of them', async () => {
     const model = await models.load(version);
     const rows = Array.from({ length: 5 }, (_, i) => ({ x0: randomRow(i, 1).x, severity: i, context: {} }));

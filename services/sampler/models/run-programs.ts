@@ -1,4 +1,5 @@
 /** The programs of a run: how a checkpoint's network is made of its weights, how it is called, and which batch sizes are right. */
+import { createHash } from 'node:crypto';
 import {
   contextAt,
   contextInputs,
@@ -7,7 +8,15 @@ import {
   tableInputs,
   type Degradation,
 } from '@thaw/shared/diffusion';
-import type { Compiled, Engine, ProgramDefinition, TensorData } from '@thaw/shared/engine';
+import {
+  engineFields,
+  fingerprintOf,
+  type Compiled,
+  type Engine,
+  type Fingerprint,
+  type ProgramDefinition,
+  type TensorData,
+} from '@thaw/shared/engine';
 import { ThawError, type RunConfig } from '@thaw/shared/protocol';
 import { RandomStream, type Logger } from '@thaw/shared/runtime';
 import { paddedSize } from '../batching/index.js';
@@ -112,8 +121,33 @@ export class RunPrograms {
     return this.#proven;
   }
 
+  /**
+   * What must be equal for equal bits of degradations and restorations: the engine, the programs, and their bits for fixed rows on the
+   * weights of `network`.
+   */
+  async fingerprint(network: VersionNetwork): Promise<Fingerprint> {
+    const rows = this.#probeRows();
+    const [outputs, starts, digest] = await Promise.all([
+      this.#step(network, rows, this.#largest),
+      this.degrade(rows.map(({ x, severity, context }) => ({ x0: x, severity, context }))),
+      network.use(async (programs) => programs[this.#allSizes.indexOf(this.#largest)]!.digest),
+    ]);
+    const hash = createHash('sha256');
+    for (const { estimate, degraded, improved, renoised } of outputs)
+      for (const image of [estimate, degraded, improved, ...(renoised === undefined ? [] : [renoised])])
+        hash.update(bitsOf(image));
+    for (const image of starts) hash.update(bitsOf(image));
+    return fingerprintOf({
+      ...engineFields(this.#engine.describe()),
+      batch: String(this.#largest),
+      sampling: digest,
+      degradation: this.#degrade.digest,
+      probe: hash.digest('hex'),
+    });
+  }
+
   async #prove(network: VersionNetwork, logger: Logger): Promise<void> {
-    const rows = Array.from({ length: this.#largest }, (_, row) => this.#probeRow(row));
+    const rows = this.#probeRows();
     const expected = await this.#step(network, rows, this.#largest);
     const again = await this.#step(network, [...rows].reverse(), this.#largest);
     if (!again.reverse().every((output, row) => sameBits(output, expected[row]!)))
@@ -172,6 +206,10 @@ export class RunPrograms {
     };
   }
 
+  #probeRows(): StepRow[] {
+    return Array.from({ length: this.#largest }, (_, row) => this.#probeRow(row));
+  }
+
   #probeRow(row: number): StepRow {
     const stream = new RandomStream(0, 'probe', 0, 0, row);
     const { height, width, channels } = this.shape;
@@ -200,12 +238,13 @@ function rowOf(all: TensorData | undefined, row: number, rows: number): Float32A
 }
 
 function sameBits(a: StepOutput, b: StepOutput): boolean {
-  const bits = (image: Float32Array): Buffer => Buffer.from(image.buffer, image.byteOffset, image.byteLength);
   const none = new Float32Array();
   return (['estimate', 'degraded', 'improved', 'renoised'] as const).every((name) =>
-    bits(a[name] ?? none).equals(bits(b[name] ?? none)),
+    bitsOf(a[name] ?? none).equals(bitsOf(b[name] ?? none)),
   );
 }
+
+const bitsOf = (image: Float32Array): Buffer => Buffer.from(image.buffer, image.byteOffset, image.byteLength);
 
 /** Truncation (not rounding) of a value in [-1, 1] to 8 bits, in float32 as `truncateTo8Bits` of shared/diffusion computes it. */
 function truncatedTo8Bits(value: number): number {

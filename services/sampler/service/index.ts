@@ -1,6 +1,8 @@
 /** The sampler's service: jobs from acceptance to result, and the version that is served. */
 export { JobService } from './job-service.js';
 export type { JobServiceOptions } from './job-service.js';
+export { clusterOutlook, OutlookRequestSchema, parseOutlookRequest } from './estimates-outlook.js';
+export type { ClusterOutlook, OutlookRequest } from './estimates-outlook.js';
 export { FrameReader } from './frame-reader.js';
 export type { Frame } from './frame-reader.js';
 export { PlayService } from './play-service.js';

@@ -1,8 +1,17 @@
 /** Everything a client can do with jobs: send, look at, fetch, cancel. */
 import { ThawError, type JobSpec, type ModelVersion } from '@thaw/shared/protocol';
 import { randomHex, type Entropy } from '@thaw/shared/runtime';
-import { refusal, type AdmissionState } from '../admission/index.js';
-import { jobSpec, jobStatus, missingImage, parseChannel, type JobRequest, type JobStatus } from '../jobs/index.js';
+import { noDrain, refusal, type AdmissionState } from '../admission/index.js';
+import {
+  blockSpec,
+  isBlock,
+  jobSpec,
+  jobStatus,
+  missingImage,
+  parseChannel,
+  type JobRequest,
+  type JobStatus,
+} from '../jobs/index.js';
 import type { ImageCodec, ImageShape, ModelSource, Pixels } from '../ports.js';
 import { severityOf } from '../trajectory/index.js';
 import type { Images } from './job-store.js';
@@ -21,6 +30,8 @@ export interface JobServiceOptions extends KeepingLoopOptions {
   readonly run?: string | undefined;
 }
 
+/** Unfinished rows of evaluations that one sampler keeps. */
+const mostBlockRows = 1024;
 /** A poll behind the announcements, which may be lost. */
 const longestWaitMs = 500;
 
@@ -42,6 +53,11 @@ export class JobService {
     return this.#loop.openRows + this.#reserved;
   }
 
+  /** Samplers that are heard, this one included. */
+  get samplers(): number {
+    return this.#loop.samplers;
+  }
+
   get draining(): boolean {
     return this.#loop.draining;
   }
@@ -52,6 +68,7 @@ export class JobService {
    * @throws ThawError with the reason of a refusal; nothing has happened then
    */
   async submit(request: JobRequest, imageFile?: Uint8Array): Promise<JobSpec> {
+    if (request.mode === 'evaluate') return this.#submitBlock(request);
     const { clock, models, testImages, jobs, entropy, name } = this.#o;
     const { queuedRows, draining } = this;
     const admission: AdmissionState = { queuedRows, drain: this.#loop.drainRate, draining };
@@ -78,6 +95,27 @@ export class JobService {
     } finally {
       this.#reserved -= request.count;
     }
+  }
+
+  /** Accepts a block of an evaluation, beside the users' queue; one that was accepted before is that job. */
+  async #submitBlock(request: JobRequest): Promise<JobSpec> {
+    const { clock, models, testImages, jobs, name } = this.#o;
+    const version = await models.versionOf(request.run!, request.version!);
+    const model = await models.load(version);
+    model.checkSampler?.(request.sampler);
+    const { steps, dataset } = model;
+    const { sha256: fingerprint } = await model.fingerprint();
+    const available = await testImages.count(dataset, request.evaluation!.split);
+    const acceptance = { nowMs: clock.wallTimeMs(), version, steps, dataset, fingerprint, available };
+    const spec = blockSpec(request, acceptance);
+    const known = await jobs.spec(spec.id);
+    if (known !== undefined) return known;
+    const admission = { queuedRows: this.#loop.openBlockRows, drain: noDrain, draining: this.draining };
+    const refused = refusal(admission, { maxQueuedRows: mostBlockRows }, { rows: spec.count }, clock.nowMs());
+    if (refused !== undefined) throw refused;
+    await jobs.create(spec, name);
+    this.#loop.keep(spec);
+    return spec;
   }
 
   /** An image file, or exact values as safetensors. @throws ThawError THAW_IMAGE_INVALID, THAW_IMAGE_TOO_LARGE, THAW_SAFETENSORS_INVALID */
@@ -107,21 +145,23 @@ export class JobService {
   async waitForEnd(id: string, waitMs: number): Promise<JobStatus> {
     const untilMs = this.#o.clock.nowMs() + waitMs;
     for (;;) {
+      // Listened to before the look, so that nothing is missed in between.
+      const changed = this.changed(id, Math.min(Math.max(0, untilMs - this.#o.clock.nowMs()), longestWaitMs));
       const status = await this.status(id);
-      const leftMs = untilMs - this.#o.clock.nowMs();
-      if (status.state !== 'running' || leftMs <= 0 || this.#loop.stopped) return status;
-      await this.changed(id, Math.min(leftMs, longestWaitMs));
+      if (status.state !== 'running' || untilMs <= this.#o.clock.nowMs() || this.#loop.stopped) return status;
+      await changed;
     }
   }
 
-  /** Cancels a job; a job that is over stays as it is. @throws ThawError THAW_JOB_NOT_FOUND */
+  /** Cancels a job; a job that is over stays as it is. What a block of an evaluation gave is removed in any case. @throws ThawError THAW_JOB_NOT_FOUND */
   async cancel(id: string): Promise<JobStatus> {
     const { jobs, clock } = this.#o;
     const spec = await jobs.mustHave(id);
-    if ((await jobs.doneRows(spec)).size < spec.count) {
+    if (isBlock(spec) || (await jobs.doneRows(spec)).size < spec.count) {
       await jobs.putEnd(id, { format: 'thaw.job-end/1', state: 'cancelled', endedMs: clock.wallTimeMs() });
       this.#loop.over(id);
     }
+    if (isBlock(spec)) await this.#loop.removeResults(spec);
     return this.status(id);
   }
 
@@ -139,7 +179,7 @@ export class JobService {
       const [id, row] = key.split('/') as [string, string];
       const { direct, x } = trajectory;
       const spec = direct && (await jobs.spec(id));
-      if (!spec) return; // not begun, or not a row of a job: it starts again elsewhere
+      if (!spec || isBlock(spec)) return; // not begun, or of an evaluation: it starts again elsewhere
       const { shape } = await models.load(spec.version);
       await jobs.putHandoff(id, Number(row), severityOf(trajectory), { x, direct }, shape);
     });

@@ -33,6 +33,7 @@ function decodeImages(bytes: Uint8Array): { images: Images; shape: ImageShape } 
   let shape: ImageShape = { height: 0, width: 0, channels: 0 };
   const images: Record<string, Float32Array> = {};
   for (const [name, tensor] of Object.entries(tensors)) {
+    if (name === 'errors') continue; // of an estimate
     if (!(tensor.data instanceof Float32Array) || tensor.shape.length !== 3)
       throw new ThawError('THAW_INTERNAL', `The stored tensor ${name} is not an image.`);
     shape = { height: tensor.shape[0]!, width: tensor.shape[1]!, channels: tensor.shape[2]! };
@@ -114,7 +115,16 @@ export class JobStore {
 
   /** Stores a row's result once; a second writer has the same bytes, and loses without harm. */
   async putResult(id: string, row: number, images: Images, shape: ImageShape): Promise<void> {
-    await this.#store.putIfAbsent(jobKeys.result(id, row), encodeImages(images, shape));
+    await this.putResultBytes(id, row, encodeImages(images, shape));
+  }
+
+  async putResultBytes(id: string, row: number, bytes: Uint8Array): Promise<void> {
+    await this.#store.putIfAbsent(jobKeys.result(id, row), bytes);
+  }
+
+  /** Removes the results of a job that is over. */
+  async removeResults(spec: JobSpec): Promise<void> {
+    for (const row of await this.doneRows(spec)) await this.#store.delete(jobKeys.result(spec.id, row));
   }
 
   async resultBytes(id: string, row: number): Promise<Uint8Array | undefined> {

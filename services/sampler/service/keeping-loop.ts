@@ -3,9 +3,9 @@
  * what others left behind.
  */
 import type { JobSpec, RowAnswer, RowOffer, SamplerEvent } from '@thaw/shared/protocol';
-import type { Clock, Logger, Timer } from '@thaw/shared/runtime';
+import type { Clock, Logger } from '@thaw/shared/runtime';
 import { noDrain, rowFinished, type DrainRate } from '../admission/index.js';
-import type { JobEnd } from '../jobs/index.js';
+import { isBlock, type JobEnd } from '../jobs/index.js';
 import {
   boardAfter,
   emptyBoard,
@@ -23,10 +23,11 @@ import {
   type KeeperState,
 } from '../keeping/index.js';
 import type { SamplerMesh, TestImages } from '../ports.js';
-import { asThawError, type RowWorker } from '../work/index.js';
+import type { RowWorker } from '../work/index.js';
 import { takeOverOpenJobs } from './adoption.js';
 import type { JobStore } from './job-store.js';
-import { rowTask } from './row-task.js';
+import { RowDoor } from './row-door.js';
+import { Timers } from './timers.js';
 import { Watchers } from './watchers.js';
 
 export interface KeepingLoopOptions {
@@ -44,6 +45,7 @@ export interface KeepingLoopOptions {
 
 /** A pause after a sampler was busy, and after an offer failed for another reason. */
 const busyPauseMs = 50;
+const blocksBusyPauseMs = 250;
 const failedPauseMs = 1000;
 
 export class KeepingLoop {
@@ -51,6 +53,8 @@ export class KeepingLoop {
   readonly #beatMs: number;
   readonly #startedMs: number;
   readonly #watchers: Watchers;
+  readonly #timers: Timers;
+  readonly #door: RowDoor;
   readonly #offeredBefore = new Set<string>();
   #keeper: KeeperState = emptyKeeper;
   #board: Board = emptyBoard;
@@ -58,31 +62,47 @@ export class KeepingLoop {
   #draining = false;
   #stopped = false;
   #adopting: Promise<void> | undefined;
-  #timers: Timer[] = [];
 
   constructor(options: KeepingLoopOptions) {
     this.#o = options;
     this.#beatMs = Math.max(50, Math.floor(options.detectionMs / 4));
     this.#startedMs = options.clock.nowMs();
     this.#watchers = new Watchers(options.clock);
+    this.#timers = new Timers(options.clock);
+    this.#door = new RowDoor({
+      ...options,
+      announce: (event) => this.#announce(event),
+      // The beat that names the row goes out before the answer, so that no older beat is heard after it.
+      taken: () => this.#beat(),
+    });
   }
 
   /** Begins to listen to the other samplers and to keep jobs. */
   start(): void {
     this.#o.mesh.onEvent((event) => this.#hear(event));
     this.#o.mesh.serveRows((offer) => this.#answer(offer));
-    this.#every(this.#beatMs, () => {
+    this.#timers.every(this.#beatMs, () => {
       this.#beat();
       this.#board = forgetSilent(this.#board, this.#o.clock.nowMs(), this.#o.detectionMs);
       this.#act();
     });
-    this.#every(this.#o.detectionMs, () => void this.adopt());
+    this.#timers.every(this.#o.detectionMs, () => void this.adopt());
     this.#beat();
   }
 
   /** Rows of kept jobs that are not stored yet. */
   get openRows(): number {
     return openRows(this.#keeper);
+  }
+
+  /** Rows of kept blocks of evaluations that are not stored yet. */
+  get openBlockRows(): number {
+    return openRows(this.#keeper, 'evaluations');
+  }
+
+  /** Samplers that are heard, this one included. */
+  get samplers(): number {
+    return this.#board.samplers.size;
   }
 
   get drainRate(): DrainRate {
@@ -118,6 +138,14 @@ export class KeepingLoop {
     this.#announce({ type: 'ended', sampler: this.#o.name, job });
   }
 
+  /** Removes what a block gave; what is left over goes with the job when it is old. */
+  async removeResults(spec: JobSpec): Promise<void> {
+    const { jobs, logger } = this.#o;
+    await jobs
+      .removeResults(spec)
+      .catch((err: unknown) => logger.warn('Estimates were not removed', { job: spec.id, err }));
+  }
+
   /** Takes over open jobs that nobody alive keeps. */
   async adopt(): Promise<void> {
     this.#adopting ??= this.#adoptOnce()
@@ -141,7 +169,7 @@ export class KeepingLoop {
     });
     const outcomes = await Promise.allSettled(releases);
     this.#stopped = true;
-    for (const timer of this.#timers) timer.cancel();
+    this.#timers.stop();
     mesh.announce({ type: 'leave', sampler: name });
     this.#watchers.wakeAll();
     for (const outcome of outcomes)
@@ -179,7 +207,7 @@ export class KeepingLoop {
   #rowStored(job: string, row: number): void {
     const kept = this.#keeper.jobs.get(job);
     if (kept === undefined || kept.done.has(row)) return;
-    this.#drain = rowFinished(this.#drain, this.#o.clock.nowMs());
+    if (!isBlock(kept.spec)) this.#drain = rowFinished(this.#drain, this.#o.clock.nowMs());
     this.#tell({ type: 'row-done', job, row });
   }
 
@@ -190,33 +218,13 @@ export class KeepingLoop {
   }
 
   #beat(): void {
-    const rows = this.#o.worker.held().flatMap(({ key, severity }) => {
-      const match = /^([0-9a-f]{32})\/(\d+)$/.exec(key); // evaluations are nobody else's business
-      return match === null ? [] : [{ job: match[1]!, row: Number(match[2]), severity: severity ?? 0 }];
-    });
-    const event: SamplerEvent = { type: 'beat', sampler: this.#o.name, rows };
+    const event: SamplerEvent = { type: 'beat', sampler: this.#o.name, rows: this.#door.rows() };
     this.#o.mesh.announce(event);
     this.#board = boardAfter(this.#board, event, this.#o.clock.nowMs());
   }
 
-  /** Answers an offer. The beat that names the row goes out before the answer, so that no older beat is heard after it. */
-  #answer({ spec, row }: RowOffer): RowAnswer {
-    const { name, worker, jobs, testImages, logger } = this.#o;
-    if (this.#draining || row >= spec.count) return { answer: 'busy', sampler: name };
-    const job = spec.id;
-    const task = rowTask(spec, row, {
-      jobs,
-      testImages,
-      stored: (severity) => this.#announce({ type: 'stored', sampler: name, job, row, severity }),
-      failed: (error) => {
-        const { code, message } = asThawError(error);
-        logger.error('A row failed', { job, row, code, err: error });
-        this.#announce({ type: 'row-failed', sampler: name, job, row, code, message: message.slice(0, 2000) });
-      },
-    });
-    const answer = worker.add(task);
-    if (answer === 'accepted') this.#beat();
-    return { answer, sampler: name };
+  #answer(offer: RowOffer): RowAnswer {
+    return this.#draining ? { answer: 'busy', sampler: this.#o.name } : this.#door.answer(offer);
   }
 
   /** Carries out whatever is due. */
@@ -243,7 +251,7 @@ export class KeepingLoop {
           logger.debug('Nobody answered an offer; trying here', { err });
           return this.#answer({ spec, row });
         });
-        if (answer === 'busy') busyUntilMs = clock.nowMs() + busyPauseMs;
+        if (answer === 'busy') busyUntilMs = clock.nowMs() + (isBlock(spec) ? blocksBusyPauseMs : busyPauseMs);
         else if (!this.#board.rows.has(key) && this.#keeper.jobs.get(spec.id)?.done.has(row) === false)
           this.#board = rowTaken(this.#board, spec.id, row, sampler, spec.severities[0]!, clock.nowMs());
       }
@@ -253,7 +261,7 @@ export class KeepingLoop {
     }
     this.#tell({ type: 'answered', job: spec.id, row, busyUntilMs });
     if (busyUntilMs === undefined) this.#act();
-    else this.#later(busyUntilMs - clock.nowMs(), () => this.#act());
+    else this.#timers.later(busyUntilMs - clock.nowMs(), () => this.#act());
   }
 
   async #end({ job, state, code, message }: Extract<KeeperEffect, { type: 'end' }>): Promise<void> {
@@ -263,7 +271,9 @@ export class KeepingLoop {
     try {
       await jobs.putEnd(job, end);
       logger.info('A job is over', { job, state, code });
+      const spec = this.#keeper.jobs.get(job)?.spec;
       this.over(job);
+      if (spec !== undefined && isBlock(spec)) await this.removeResults(spec);
     } catch (err) {
       logger.warn('The end of a job could not be written; trying again', { job, err });
       this.#tell({ type: 'end-failed', job });
@@ -291,22 +301,5 @@ export class KeepingLoop {
       },
     });
     this.#act();
-  }
-
-  #every(periodMs: number, action: () => void): void {
-    const again = (): void => {
-      action();
-      this.#later(periodMs, again);
-    };
-    this.#later(periodMs, again);
-  }
-
-  #later(delayMs: number, action: () => void): void {
-    if (this.#stopped) return;
-    const timer = this.#o.clock.setTimer(Math.max(1, delayMs), () => {
-      this.#timers = this.#timers.filter((other) => other !== timer);
-      if (!this.#stopped) action();
-    });
-    this.#timers.push(timer);
   }
 }

@@ -72,8 +72,12 @@ export class RowWorker {
   }
 
   /** Keys of the rows held, with their severities (that of the start while a row is being prepared is unknown: undefined). */
-  held(): { readonly key: string; readonly severity: number | undefined }[] {
-    return [...this.#rows].map(([key, row]) => ({ key, severity: row.trajectory && severityOf(row.trajectory) }));
+  held(): { readonly key: string; readonly severity: number | undefined; readonly priority: Priority }[] {
+    return [...this.#rows].map(([key, row]) => ({
+      key,
+      severity: row.trajectory && severityOf(row.trajectory),
+      priority: row.task.priority,
+    }));
   }
 
   /** Takes a row unless as many are held as allowed. A row that is held already counts as accepted. */

@@ -50,6 +50,7 @@ describe('reportPage', () => {
     run: '<b>&"',
     step: 1,
     manifestSha256: 'e'.repeat(64),
+    fingerprint: 'f'.repeat(64),
     dataset: 'd',
     split: 'test',
     family: 'blur',

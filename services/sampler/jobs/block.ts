@@ -1,0 +1,72 @@
+/**
+ * Blocks of evaluations: jobs whose rows are consecutive images of a split, computed below the users' rows, and which stay open until the
+ * client takes them away, so that what they are computed with stays. Pure.
+ */
+import { createHash } from 'node:crypto';
+import { planSeverities, severitySequence, type SamplingAlgorithm } from '@thaw/shared/diffusion';
+import { ThawError, type JobSpec, type ModelVersion } from '@thaw/shared/protocol';
+import type { JobRequest } from './request.js';
+
+export const isBlock = (spec: Pick<JobSpec, 'mode'>): boolean => spec.mode === 'evaluate';
+
+/** A block that nobody takes away is given up after this time. */
+export const mostWaitMs = 24 * 3_600_000;
+
+/** What the sampler knows when it accepts a block. */
+export interface BlockAcceptance {
+  readonly nowMs: number;
+  readonly version: ModelVersion;
+  /** T of the model. */
+  readonly steps: number;
+  readonly dataset: string;
+  readonly fingerprint: string;
+  /** Images in the split. */
+  readonly available: number;
+}
+
+/**
+ * The job of a block. Its id follows from the request: a request that was sent twice is one job.
+ * @throws ThawError THAW_CHECKPOINT_INVALID, THAW_FINGERPRINT_MISMATCH, THAW_JOB_INVALID, THAW_SAMPLING_INVALID
+ */
+export function blockSpec(request: JobRequest, acceptance: BlockAcceptance): JobSpec {
+  const { nowMs, version, steps, dataset, fingerprint, available } = acceptance;
+  const { split, first, manifestSha256, fingerprint: asked } = request.evaluation!;
+  if (version.manifestSha256 !== manifestSha256)
+    throw new ThawError(
+      'THAW_CHECKPOINT_INVALID',
+      `Step ${version.step} of run ${version.run} has the manifest ${version.manifestSha256}; ${manifestSha256} is evaluated.`,
+    );
+  if (fingerprint !== asked) throw otherBits('This sampler', fingerprint, asked);
+  if (first + request.count > available)
+    throw new ThawError(
+      'THAW_JOB_INVALID',
+      `count: images ${first} to ${first + request.count - 1} were asked for; the split ${split} of ${dataset} has ${available}.`,
+    );
+  return {
+    format: 'thaw.job/1',
+    id: createHash('sha256').update(JSON.stringify(request)).digest('hex').slice(0, 32),
+    acceptedMs: nowMs,
+    mode: 'evaluate',
+    count: request.count,
+    seed: request.seed,
+    version,
+    sampler: request.sampler,
+    severities: evaluatedSeverities(request.sampler, steps, request.calls),
+    degrade: true,
+    evaluation: { dataset, split, first, fingerprint },
+    deadlineAtMs: nowMs + mostWaitMs,
+  };
+}
+
+/** Severities of an evaluation's network calls, from T down. @throws ThawError THAW_SAMPLING_INVALID */
+export const evaluatedSeverities = (sampler: SamplingAlgorithm, steps: number, calls?: number): number[] => [
+  ...planSeverities(sampler, steps, severitySequence(steps, calls)).severities,
+];
+
+/** @param who subject of the sentence */
+export const otherBits = (who: string, own: string, asked: string): ThawError =>
+  new ThawError(
+    'THAW_FINGERPRINT_MISMATCH',
+    `${who} would compute other bits than this evaluation: its fingerprint is ${own.slice(0, 12)}, that of the evaluation ${asked.slice(0, 12)}.`,
+    { cure: 'Evaluate on samplers of one kind (Thaw, engine, Node, processor, batch sizes), or without a cluster.' },
+  );
