@@ -4,6 +4,7 @@ import type { JobStatus } from '@thaw/sampler';
 import { promote } from '@thaw/shared/storage';
 import { callBytes, callJson, type ApiTarget } from '../../cli/cluster/api.js';
 import type { Child } from '../../cli/cluster/children.js';
+import { evaluateCheckpoint, type EvaluateOptions } from '../../cli/commands/evaluate.js';
 import { ProcessCluster, smallRun, token, until } from './cluster.fixture.js';
 
 let cluster: ProcessCluster;
@@ -25,6 +26,12 @@ const images = async (child: Child, status: JobStatus): Promise<string[]> =>
       Buffer.from(await callBytes(at(child), `/v1/jobs/${status.id}/images/${row}.png`)).toString('base64'),
     ),
   );
+/** Rows of jobs whose results are in the store. */
+const rowsStored = async (): Promise<number> => {
+  let rows = 0;
+  for await (const { key } of cluster.store.list('jobs/')) if (/\/\d+\.safetensors$/.test(key)) rows++;
+  return rows;
+};
 const ready = (child: Child): Promise<boolean> =>
   until('a sampler is ready', async () => (await fetch(`${String(child.ready.listening)}/readyz`)).ok);
 
@@ -72,6 +79,27 @@ test('weights whose bytes do not match their hash are never served', async () =>
     body: '{}',
   });
   expect(answer.status).toBe(401);
+});
+
+test('an evaluation on samplers, one of them killed on the way, gives the report of this process, bit for bit', async () => {
+  const [, second] = samplers as [Child, Child];
+  const doomed = await cluster.start('sampler');
+  await ready(doomed);
+  const question: EvaluateOptions = {
+    ...{ storeUrl: cluster.storeUrl, checkpoint: 'small/10', split: 'train', count: 96, metrics: 'rmse,ssim,psnr,l1' },
+    ...{ sampler: 'algorithm2', seed: 3, engine: 'onnx-cpu', batch: 8, convention: 'official' },
+  };
+  const before = await rowsStored();
+  const evaluating = evaluateCheckpoint({ ...question, samplers: () => [at(doomed), at(second)] });
+  await until('some of its rows', async () => (await rowsStored()) >= before + 8);
+  await cluster.kill(doomed);
+  const { report } = await evaluating;
+  expect(report).toEqual((await evaluateCheckpoint(question)).report);
+  expect(report.count).toBe(96);
+  expect(await rowsStored()).toBe(before); // what was fetched is removed
+  await expect(
+    evaluateCheckpoint({ ...question, samplers: () => [{ ...at(second), token: 'not the token at all' }] }),
+  ).rejects.toMatchObject({ code: 'THAW_UNAUTHORIZED' });
 });
 
 test('a sampler killed with jobs of its own: the other finishes all of them', async () => {
