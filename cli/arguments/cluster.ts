@@ -4,7 +4,7 @@ import { engineNames } from '@thaw/shared/protocol';
 import { Option, type Command } from 'commander';
 import { requireCluster } from '../cluster/cluster-file.js';
 import { printResult } from '../terminal/output.js';
-import { attempt, command, recomputeOption, wholeNumber, withDir } from './subcommand.js';
+import { attempt, command, numberFrom, recomputeOption, wholeNumber, withDir } from './subcommand.js';
 
 const engineOption = (): Option =>
   new Option('--engine <kind>', 'engine of trainers and samplers').choices([...engineNames]).default('auto');
@@ -78,7 +78,7 @@ export function addClusterCommands(program: Command): void {
     .option(
       '--noise <deviation>',
       'deviation of noise added to the start; generate: 0.002 for blur unless given; sample: taken off the result again',
-      Number,
+      numberFrom(0, 1),
     )
     .option(
       '--prior <sha256>',

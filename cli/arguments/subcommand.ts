@@ -15,6 +15,15 @@ export const wholeNumber =
       );
     return value;
   };
+/** A number of an interval. */
+export const numberFrom =
+  (least: number, most: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (text.trim() === '' || !(value >= least && value <= most))
+      throw new InvalidArgumentError(`It must be a number from ${least} to ${most}.`);
+    return value;
+  };
 export const time = (text: string): number => {
   const value = Date.parse(text);
   if (Number.isNaN(value)) throw new InvalidArgumentError('It must be a time like 2026-01-31T12:00:00Z.');

@@ -46,15 +46,17 @@ export function addWeightsCommands(program: Command): void {
     .option('--name <run>', 'name of the run; that of the run file unless given')
     .option('--steps <n>', 'optimizer steps of the run', wholeNumber(1))
     .option('--seed <n>', 'seed of the run', wholeNumber(0))
+    .option('--other-task', 'the weights may have been trained for another degradation or training target', false)
     .action((file, options) =>
       attempt(options, async () => {
         const { readRunFile } = await import('../commands/run-file.js');
-        const { config, name, steps, seed } = options;
+        const { config, name, steps, seed, otherTask } = options;
         const { importWeights } = await import('../commands/import.js');
         const imported = await importWeights({
           storeUrl: storeOf(options),
           file,
           run: readRunFile(config, { name, steps, seed }),
+          otherTask,
           nowMs: Date.now(),
         });
         printResult(

@@ -83,7 +83,7 @@ const cases: readonly [what: string, attempt: () => unknown, code: string, ...wo
     'an even kernel',
     create({ degradation: { ...blur, kernelSize: 4 } }),
     'THAW_CONFIG_INVALID',
-    'kernelSize: must be odd',
+    'kernelSize: must be odd, from 1 to 255',
   ],
   [
     'a kernel larger than the image',
@@ -196,7 +196,7 @@ const cases: readonly [what: string, attempt: () => unknown, code: string, ...wo
     'more calls than severities',
     () => jobSpec(parseJobRequest({ calls: 5 }), acceptance),
     'THAW_SAMPLING_INVALID',
-    'severities: 5 severities were asked for, the model has 4',
+    'calls: 5 severities were asked for, the model has 4',
   ],
   ['severity 0', () => parseJobRequest({ severity: 0 }), 'THAW_JOB_INVALID', 'severity:', '>=1'],
   ['an unknown sampler', () => parseJobRequest({ sampler: 'magic' }), 'THAW_JOB_INVALID', 'sampler:', '"algorithm2"'],

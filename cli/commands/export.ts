@@ -1,9 +1,13 @@
-/** `thaw export`: a checkpoint's weights as plain safetensors with the official parameter names, and in the metadata what it generates from. */
+/**
+ * `thaw export`: a checkpoint's weights as plain safetensors with the official parameter names; in the metadata what they were trained
+ * for and what images are generated from.
+ */
 import { writeFileSync } from 'node:fs';
-import { ThawError } from '@thaw/shared/protocol';
+import { ThawError, type RunConfig } from '@thaw/shared/protocol';
 import {
   encodeSafetensors,
   loadGroup,
+  loadRun,
   newestCheckpoint,
   openStore,
   priorOf,
@@ -33,6 +37,12 @@ export interface Exported {
   readonly prior?: string;
 }
 
+/** What weights are trained for. In the metadata of an export, so that they are not taken for something else by mistake. */
+export const taskOf = ({ degradation, trainRoutine }: RunConfig): Pick<RunConfig, 'degradation' | 'trainRoutine'> => ({
+  degradation,
+  trainRoutine,
+});
+
 /** @throws ThawError THAW_CHECKPOINT_NOT_FOUND, THAW_PRIOR_INVALID */
 export async function exportWeights({ storeUrl, run, step, group, out }: ExportOptions): Promise<Exported> {
   const store = await openStore(storeUrl);
@@ -51,6 +61,7 @@ export async function exportWeights({ storeUrl, run, step, group, out }: ExportO
   const prior = await priorOf(store, { run, step: manifest.step, manifestSha256 });
   const metadata = {
     ...{ format: 'pt', run, step: String(manifest.step), group },
+    task: JSON.stringify(taskOf((await loadRun(store, run)).config)),
     ...(prior === undefined ? {} : { prior: new TextDecoder().decode(prior.bytes) }),
   };
   writeFileSync(out, encodeSafetensors(floats, metadata));

@@ -134,20 +134,31 @@ describe('thaw import', () => {
       prior: sha256,
     });
     const { metadata } = decodeSafetensors(new Uint8Array(readFileSync(again)));
-    const attempt = (changes: object, name: string): Promise<string> =>
+    const attempt = (changes: object, name: string, otherTask = false): Promise<string> =>
       refused(() =>
-        importWeights({ storeUrl, file: again, run: { ...named(name), ...changes } as typeof run, nowMs: 0 }),
+        importWeights({
+          storeUrl,
+          file: again,
+          run: { ...named(name), ...changes } as typeof run,
+          otherTask,
+          nowMs: 0,
+        }),
       );
-    expect(await attempt({ degradation: { ...run.degradation, steps: 3 } }, 'never')).toMatch(
+    const milder = { degradation: { ...run.degradation, steps: 3 } };
+    expect(await attempt(milder, 'never', true)).toMatch(
       /^THAW_PRIOR_INVALID: .*at severity 4; run never has images of 8 x 8 x 1 and severities 1 to 3/,
     );
+    expect(await attempt(milder, 'never')).toBe(
+      'THAW_WEIGHTS_INVALID: The weights were trained for something else than run never: degradation.steps is 4 there and 3 here.',
+    );
+    expect(await attempt({ trainRoutine: 'Step' }, 'never')).toContain('trainRoutine is "Final" there and "Step" here');
     writeFileSync(again, encodeSafetensors(official, { ...metadata, prior: '{}' }));
     expect(await attempt({}, 'never')).toContain(
       'THAW_PRIOR_INVALID: The prior in the metadata of the file is not one',
     );
     expect(await store.head('runs/never/run.json')).toBeUndefined();
     // Where generation starts from something else it is of no use.
-    expect(await attempt({ degradation: { family: 'noise', steps: 3 } }, 'hot')).toBe('nothing was refused');
+    expect(await attempt({ degradation: { family: 'noise', steps: 3 } }, 'hot', true)).toBe('nothing was refused');
   });
 
   it('and of the other network, with and without time', async () => {

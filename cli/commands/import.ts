@@ -9,6 +9,7 @@ import {
   createRun,
   decodePrior,
   decodeSafetensors,
+  differences,
   newestCheckpoint,
   openStore,
   weightsSha256,
@@ -18,12 +19,15 @@ import {
   type StoredPrior,
 } from '@thaw/shared/storage';
 import { lowestExponent } from '@thaw/trainer';
+import { taskOf } from './export.js';
 
 export interface ImportOptions {
   readonly storeUrl: string;
   readonly file: string;
   /** The run that the weights become; its name must be free, or the same import must have been made before. */
   readonly run: RunConfig;
+  /** Takes weights that were trained for another degradation or training target than the run's. */
+  readonly otherTask?: boolean;
   readonly nowMs: number;
 }
 
@@ -77,6 +81,29 @@ export function officialWeights(bytes: Uint8Array, run: RunConfig): OfficialWeig
 }
 
 /**
+ * Refuses weights that say they were trained for something else; files of other programs say nothing.
+ * @throws ThawError THAW_WEIGHTS_INVALID naming the fields
+ */
+function checkTask({ task: text }: Readonly<Record<string, string>>, run: RunConfig): void {
+  if (text === undefined) return;
+  let task: unknown;
+  try {
+    task = JSON.parse(text);
+  } catch (cause) {
+    throw new ThawError('THAW_WEIGHTS_INVALID', 'The metadata "task" of the file is not JSON.', { cause });
+  }
+  const differing = differences(task, JSON.parse(JSON.stringify(taskOf(run))));
+  if (differing.length > 0)
+    throw new ThawError(
+      'THAW_WEIGHTS_INVALID',
+      `The weights were trained for something else than run ${run.name}: ${differing.slice(0, 8).join('; ')}.`,
+      {
+        cure: 'Import with the run file that they were trained with, or with --other-task to go on from them all the same.',
+      },
+    );
+}
+
+/**
  * The prior that a file of `thaw export` carries, for runs whose generation starts from one.
  * @throws ThawError THAW_PRIOR_INVALID if it is not of images of the run
  */
@@ -123,7 +150,7 @@ export function importedState(run: RunConfig, weights: OfficialWeights): RunStat
  * Stores the run and its step 0. Nothing is written before the file has been checked.
  * @throws ThawError THAW_WEIGHTS_INVALID, THAW_PRIOR_INVALID, THAW_DATASET_NOT_FOUND, THAW_RUN_CONFLICT, THAW_CHECKPOINT_CONFLICT
  */
-export async function importWeights({ storeUrl, file, run, nowMs }: ImportOptions): Promise<Imported> {
+export async function importWeights({ storeUrl, file, run, otherTask, nowMs }: ImportOptions): Promise<Imported> {
   let bytes: Uint8Array;
   try {
     bytes = readFileSync(file);
@@ -133,7 +160,9 @@ export async function importWeights({ storeUrl, file, run, nowMs }: ImportOption
     });
   }
   const weights = officialWeights(bytes, run);
-  const carried = carriedPrior(decodeSafetensors(bytes).metadata, run);
+  const { metadata } = decodeSafetensors(bytes);
+  if (!otherTask) checkTask(metadata, run);
+  const carried = carriedPrior(metadata, run);
   const store = await openStore(storeUrl);
   const dataset = (await loadRunSets(store, run)).own.manifest;
   const present = await newestCheckpoint(store, run.name);

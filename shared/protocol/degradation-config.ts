@@ -24,7 +24,7 @@ export const BlurConfigSchema = z.strictObject({
     .int()
     .min(1)
     .max(255)
-    .refine((n) => n % 2 === 1, 'must be odd'),
+    .refine((n) => n % 2 === 1, 'must be odd, from 1 to 255'),
   /** Meaning depends on the routine; see docs. */
   kernelStd: z.number().positive().max(1000),
   /** Last severity is the spatial mean; training input is truncated to 8 bits. */

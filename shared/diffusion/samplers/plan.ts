@@ -45,7 +45,7 @@ export function severitySequence(steps: number, count: number = steps): number[]
   if (!Number.isInteger(count) || count < 1 || count > steps)
     throw new ThawError(
       'THAW_SAMPLING_INVALID',
-      `severities: ${count} severities were asked for, the model has ${steps}`,
+      `calls: ${count} severities were asked for, the model has ${steps}`,
       {
         cure: `Ask for 1 to ${steps} severities.`,
       },

@@ -25,8 +25,8 @@ const parse = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decod
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Fields that differ, with both values. A field that is left out is undefined, whatever it means. */
-function differences(stored: unknown, given: unknown, path = ''): string[] {
+/** Fields that differ, with both values, "there" being the first. A field that is left out is undefined, whatever it means. */
+export function differences(stored: unknown, given: unknown, path = ''): string[] {
   if (isRecord(stored) && isRecord(given))
     return [...new Set([...Object.keys(stored), ...Object.keys(given)])].flatMap((name) =>
       differences(stored[name], given[name], path === '' ? name : `${path}.${name}`),
