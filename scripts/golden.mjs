@@ -1,5 +1,5 @@
 // `npm run golden -- [folder] [--json]`: computes every case of a folder of golden vectors (test/golden unless given) and compares it.
-// One line per case goes to stderr; the last line of stdout is {passed, failed, unknown, worst} with --json, a sentence without.
+// One line per case and per family goes to stderr; the last line of stdout is {passed, failed, unknown, worst} with --json, a sentence without.
 // Ends with 0 when all cases passed, 1 when one failed or is unknown, 2 when the folder cannot be read.
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';

@@ -60,17 +60,28 @@ export async function checkCase(golden: GoldenCase): Promise<CaseResult> {
   return { problems, compared, worst };
 }
 
+/** Cases whose ids begin alike: `blur/...`, `sampler/...`. */
+interface Family {
+  cases: number;
+  passed: number;
+  worst?: Deviation | undefined;
+}
+
 /**
  * Every case of a folder of golden vectors. A case whose computation throws has failed.
- * @param report one line per case
+ * @param report one line per case, then one per family
  */
 export async function checkFolder(folder: string, report: (line: string) => void): Promise<Summary> {
   const failed: string[] = [];
   const unknown: string[] = [];
   let passed = 0;
   let worst: Deviation | undefined;
+  const families = new Map<string, Family>();
   for (const golden of goldenCases(folder)) {
     const { id } = golden;
+    const family = families.get(id.split('/')[0]!) ?? { cases: 0, passed: 0 };
+    families.set(id.split('/')[0]!, family);
+    family.cases++;
     if (golden.malformed !== undefined) {
       failed.push(id);
       report(`${id}: cannot be tried: ${golden.malformed}`);
@@ -88,11 +99,19 @@ export async function checkFolder(folder: string, report: (line: string) => void
       result = { problems: [error instanceof Error ? error.message : String(error)], compared: 0 };
     }
     worst = worse(worst, result.worst);
-    if (result.problems.length === 0) passed++;
-    else failed.push(id);
+    family.worst = worse(family.worst, result.worst);
+    if (result.problems.length === 0) {
+      passed++;
+      family.passed++;
+    } else failed.push(id);
     const { error, tolerance, output } = result.worst ?? {};
     const agreed = `passed, ${result.compared} outputs, nearest to its limit ${output}: ${error} of ${tolerance}`;
     report(`${id}: ${result.problems.length === 0 ? agreed : result.problems.join('; ')}`);
+  }
+  for (const [name, family] of families) {
+    const { id, output, error, tolerance } = family.worst ?? {};
+    const nearest = id === undefined ? '' : `, nearest to its limit ${output} of ${id}: ${error} of ${tolerance}`;
+    report(`family ${name}: ${family.passed} of ${family.cases} passed${nearest}`);
   }
   return { passed, failed, unknown, worst };
 }

@@ -73,6 +73,12 @@ describe('another folder of vectors', () => {
     expect(seen.join('\n')).toContain('decolor/Bare_0: cannot be tried: its inputs are no entries');
     expect(seen.join('\n')).toContain('#6: cannot be tried: it has no id');
     expect(seen.join('\n')).toContain('decolor/Cut_0: case decolor/Cut_0 has no input x0');
+    expect(seen.slice(-4).map((line) => line.split(',')[0])).toEqual([
+      'family decolor: 1 of 5 passed',
+      'family fourier: 0 of 1 passed',
+      'family #6: 0 of 1 passed',
+      'family #7: 0 of 1 passed',
+    ]);
   });
 
   it('whose index is none is refused with a sentence', () => {
