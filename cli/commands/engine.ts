@@ -1,4 +1,5 @@
 /** `thaw engine`: what the engine makes of a run's programs, and what each part costs. */
+import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import {
   degradationProgram,
@@ -66,9 +67,9 @@ export interface WrittenGraph {
 
 /** Writes the ONNX file of a program. */
 export async function writeOnnx(choice: ProgramChoice, out: string): Promise<WrittenGraph> {
-  const { onnx, digest } = await lowered(definitionOf(choice).definition, choice);
+  const { onnx } = await lowered(definitionOf(choice).definition, choice);
   writeFileSync(out, onnx);
-  return { file: out, bytes: onnx.length, sha256: digest };
+  return { file: out, bytes: onnx.length, sha256: createHash('sha256').update(onnx).digest('hex') };
 }
 
 /** The simplified tfjs graph in the language of Graphviz. */

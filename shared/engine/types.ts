@@ -203,7 +203,7 @@ export interface Program {
   readonly inputs: readonly NamedTensorSpec[];
   /** Gradient outputs `grad/<weight>` are flat float32 in the stored order of that weight. */
   readonly outputs: readonly NamedTensorSpec[];
-  /** SHA-256 of `onnx`, hexadecimal. */
+  /** SHA-256 of the graph and of these tables, hexadecimal. */
   readonly digest: string;
   /** SHA-256 of the graph as it is without recomputation, which changes no bit of the results: what a fingerprint is made of. */
   readonly resultDigest: string;
@@ -258,7 +258,7 @@ export interface Compiled {
   readonly weights: readonly StoredWeight[];
   readonly inputs: readonly NamedTensorSpec[];
   readonly outputs: readonly NamedTensorSpec[];
-  /** What was compiled: digest of the lowered graph, or of the traced graph for an eager engine. */
+  /** What was compiled: digest of the lowered program, or of the traced graph for an eager engine. */
   readonly digest: string;
   /** Equal for programs that differ in recomputation alone: their results have equal bits. */
   readonly resultDigest: string;

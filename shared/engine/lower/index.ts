@@ -1,4 +1,5 @@
 /** From a recorded graph to ONNX: axis orders, convolution strategies, stored orders of weights. */
+export { programDigest } from './digest.js';
 export { blockedConvSelfTest } from './convolution/blocked-self-test.js';
 export type { BlockedConvOutcome, RunProgram } from './convolution/blocked-self-test.js';
 export { gradientPrefix } from './gradients.js';

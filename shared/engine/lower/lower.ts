@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { ThawError } from '@thaw/shared/protocol';
 import { encodeModel } from '../onnx/index.js';
 import type { OnnxModel, OnnxValueInfo } from '../onnx/index.js';
@@ -10,6 +9,7 @@ import type { GraphOutput } from './assemble.js';
 import { fuseBiases } from './bias.js';
 import type { Lowering, LoweringContext } from './context.js';
 import { chooseConvolution } from './convolution/choose.js';
+import { programDigest, sha256 } from './digest.js';
 import { elementwiseLowerings } from './elementwise.js';
 import { OnnxEmitter } from './emitter.js';
 import type { Emitted } from './emitter.js';
@@ -50,9 +50,8 @@ export function lowerSimplified(graph: SimplifiedGraph, options: LoweringOptions
   const resolved = resolveFor(graph, options);
   const { model, orders } = lowerToModel(graph, resolved);
   const onnx = encodeModel(model);
-  const digest = sha256(onnx);
   const byRole = (role: string): Value[] => graph.inputs.filter((input) => input.attributes['role'] === role);
-  return {
+  const program = {
     name: graph.name,
     onnx,
     weights: byRole('weight').map((weight) => storedWeight(weight, orders.get(weight))),
@@ -62,10 +61,13 @@ export function lowerSimplified(graph: SimplifiedGraph, options: LoweringOptions
       dtype: input.dtype as DType,
     })),
     outputs: model.outputs.map(({ name, shape, dtype }) => ({ name, shape: [...shape], dtype: dtype as DType })),
-    digest,
+  };
+  return {
+    ...program,
+    digest: programDigest(program),
     resultDigest:
       resolved.recompute === 'none'
-        ? digest
+        ? sha256(onnx)
         : sha256(encodeModel(lowerToModel(graph, { ...resolved, recompute: 'none' }).model)),
     loweringVersion,
     blockedConv: resolved.capabilities.blockedConv,
@@ -76,7 +78,6 @@ export function lowerSimplified(graph: SimplifiedGraph, options: LoweringOptions
 export const resolveFor = (graph: SimplifiedGraph, options: LoweringOptions): ResolvedOptions =>
   resolveOptions(options, { training: Object.keys(graph.outputs).some((name) => name.startsWith(gradientPrefix)) });
 
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 const isWeight = (input: Value): boolean => input.attributes['role'] === 'weight';
 const nameOf = (input: Value): string => input.attributes['name'] as string;
 

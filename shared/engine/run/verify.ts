@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import { ThawError } from '@thaw/shared/protocol';
+import { programDigest } from '../lower/index.js';
 import type { EngineDescription, Program } from '../types.js';
 
 /**
@@ -10,8 +10,8 @@ export function verifyProgram(program: Program, engine: EngineDescription): void
   const refuse = (problem: string): never => {
     throw new ThawError('THAW_ENGINE_PROGRAM_CORRUPT', `program '${program.name}' is not loaded: ${problem}`);
   };
-  const digest = createHash('sha256').update(program.onnx).digest('hex');
-  if (digest !== program.digest) refuse(`its graph has the SHA-256 ${digest}, not ${program.digest}`);
+  const digest = programDigest(program);
+  if (digest !== program.digest) refuse(`its graph and tables have the SHA-256 ${digest}, not ${program.digest}`);
   if (program.loweringVersion !== engine.loweringVersion)
     refuse(`lowering version ${program.loweringVersion} made it; this engine has version ${engine.loweringVersion}`);
   const { blockSize } = engine.blockedConv;

@@ -75,6 +75,25 @@ describe('trace', () => {
     expect(ops(trace(program(({ w }) => ({ y: tf.exp(w!) }))))).toEqual(['Exp']);
   });
 
+  it('says which program it was in which shapes do not fit, or whose function fails', () => {
+    const inputs = { image: f32(1, 4, 4, 3), wrong: f32(3, 3, 2, 4) };
+    const convolution = program(
+      (_, { image, wrong }) => ({ y: tf.conv2d(image as tf.Tensor4D, wrong as tf.Tensor4D, 1, 'same') }),
+      { inputs },
+    );
+    const error = errorOf(() => trace(convolution));
+    expect(error.code).toBe('THAW_ENGINE_PROGRAM_INVALID');
+    expect(error.message).toMatch(/^program 'test': .*depth of input \(3\) must match input depth for filter 2/);
+    const failing = program(() => {
+      throw new TypeError('own');
+    });
+    expect(errorOf(() => trace(failing))).toMatchObject({
+      code: 'THAW_ENGINE_PROGRAM_INVALID',
+      message: "program 'test': own",
+      cause: expect.any(TypeError),
+    });
+  });
+
   it('names the kernel that tfjs cannot differentiate', () => {
     const definition = program(({ w }) => ({ loss: tf.sum(tf.where(tf.greater(w!, 0), w!, 0)) }), {
       gradientOf: 'loss',

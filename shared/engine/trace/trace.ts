@@ -8,8 +8,8 @@ import type { Recording } from './recording.js';
 /**
  * Runs the definition's function, and tfjs's gradients if asked for, once on the recording backend.
  * Leaves no tensor behind and restores tfjs's global backend.
- * Errors: THAW_ENGINE_UNKNOWN_KERNEL, THAW_ENGINE_VALUE_READ, THAW_ENGINE_FOREIGN_TENSOR, THAW_ENGINE_PROGRAM_INVALID,
- * and whatever the function itself throws.
+ * Errors: THAW_ENGINE_UNKNOWN_KERNEL, THAW_ENGINE_VALUE_READ, THAW_ENGINE_FOREIGN_TENSOR, THAW_ENGINE_PROGRAM_INVALID (what tfjs or the
+ * function throws, shapes that do not fit among it, is its message and cause).
  */
 export function trace(definition: ProgramDefinition): TracedGraph {
   checkDefinition(definition);
@@ -21,7 +21,7 @@ export function trace(definition: ProgramDefinition): TracedGraph {
       return recording.finish(definition.name, outputs);
     });
   } catch (error) {
-    throw missing(error, definition.name) ?? error;
+    throw inWordsOfTheProgram(error, definition.name);
   }
 }
 
@@ -41,9 +41,10 @@ function boundary(
 const kernelMissing = new RegExp(`^Kernel '(.+)' not registered for backend '${tracingBackendName}'$`);
 const gradientMissing = /gradient function not found for (\w+)/;
 
-/** tfjs tells of what is missing in plain errors; in words of the program here. */
-function missing(error: unknown, program: string): ThawError | undefined {
-  const message = error instanceof Error ? error.message : '';
+/** tfjs tells of what is missing or does not fit in plain errors. */
+function inWordsOfTheProgram(error: unknown, program: string): unknown {
+  if (!(error instanceof Error) || error instanceof ThawError) return error;
+  const { message } = error;
   const kernel = kernelMissing.exec(message)?.[1];
   if (kernel !== undefined)
     return new ThawError(
@@ -55,7 +56,11 @@ function missing(error: unknown, program: string): ThawError | undefined {
       },
     );
   const undifferentiable = gradientMissing.exec(message)?.[1];
-  if (undifferentiable === undefined) return undefined;
+  if (undifferentiable === undefined)
+    return new ThawError('THAW_ENGINE_PROGRAM_INVALID', `program '${program}': ${message}`, {
+      cause: error,
+      details: { program },
+    });
   return new ThawError(
     'THAW_ENGINE_PROGRAM_INVALID',
     `program '${program}': the loss depends on weights through ${undifferentiable}, for which tfjs has no gradient`,
