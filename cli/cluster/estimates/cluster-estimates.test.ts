@@ -210,6 +210,19 @@ describe('estimates by samplers', () => {
     expect(door.calls.remove).toBe(3);
   });
 
+  it('say what is wrong with the address or the token', async () => {
+    const door = new FakeDoor();
+    const parts = { door, clock: new VirtualClock(), entropy: { bytes: (n: number) => new Uint8Array(n) } };
+    const query = { split: 'test', sampler: 'algorithm2', seed: 5 };
+    door.outlook = async () => Promise.reject(failing('THAW_NOT_FOUND'));
+    await expect(clusterEstimates(parts, query)).rejects.toMatchObject({
+      code: 'THAW_SERVICE_UNREACHABLE',
+      cure: expect.stringContaining('not of a coordinator'),
+    });
+    door.outlook = async () => Promise.reject(failing('THAW_UNAUTHORIZED'));
+    await expect(clusterEstimates(parts, query)).rejects.toMatchObject({ cure: expect.stringContaining('THAW_TOKEN') });
+  });
+
   it('stop when they are told to, and give up what is under way', async () => {
     const stop = new AbortController();
     const { source, clock, door } = await world(stop.signal);

@@ -46,7 +46,23 @@ const fetching = 4;
  * @throws ThawError THAW_SERVICE_UNREACHABLE at once when no sampler answers, and what the sampler refuses with
  */
 export async function clusterEstimates(parts: ClusterEstimatesParts, query: OutlookQuery): Promise<ClusterEstimates> {
-  return new BlockSource(parts, await parts.door.outlook(query), query);
+  return new BlockSource(parts, await parts.door.outlook(query).catch(explained), query);
+}
+
+/** What is wrong with an address or a token, in words of whoever gave them. */
+function explained(error: unknown): never {
+  if (!(error instanceof ThawError)) throw error;
+  if (error.code === 'THAW_ROUTE_NOT_FOUND' || error.code === 'THAW_NOT_FOUND')
+    throw new ThawError('THAW_SERVICE_UNREACHABLE', `What answers there is no sampler: ${error.message}`, {
+      cure: 'Give the address of a sampler, not of a coordinator; --cluster finds those of a local cluster.',
+      cause: error,
+    });
+  if (error.code === 'THAW_UNAUTHORIZED')
+    throw new ThawError(error.code, error.message, {
+      cure: 'Set THAW_TOKEN to the token of the samplers.',
+      cause: error,
+    });
+  throw error;
 }
 
 class BlockSource implements ClusterEstimates {
