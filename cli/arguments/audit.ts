@@ -48,7 +48,10 @@ export function addAuditCommands(program: Command): void {
         const records = await auditLog(storeToRead(options), channel);
         printResult(records, options.json, () =>
           records
-            .map((r) => `${r.seq}  ${new Date(r.timeMs).toISOString()}  ${r.action}  step ${r.step}  ${r.actor}`)
+            .map((r) => {
+              const prior = r.prior === undefined ? '' : `  prior ${r.prior.slice(0, 16)}`;
+              return `${r.seq}  ${new Date(r.timeMs).toISOString()}  ${r.action}  step ${r.step}  ${r.actor}${prior}`;
+            })
             .join('\n'),
         );
       }),
