@@ -210,6 +210,23 @@ describe('estimates by samplers', () => {
     expect(door.calls.remove).toBe(3);
   });
 
+  it('give up a block that was being sent when all was over', async () => {
+    const { source, clock, door } = await world();
+    let arrive!: () => void;
+    const send = door.send.bind(door);
+    door.send = async (request) => {
+      await new Promise<void>((resolve) => (arrive = resolve));
+      return send(request);
+    };
+    const work = source.estimates([4, 5]);
+    work.catch(() => undefined);
+    const closing = source.close();
+    arrive();
+    await expect(settled(clock, work)).rejects.toMatchObject({ code: 'THAW_ENGINE_ABORTED' });
+    await settled(clock, closing);
+    expect(door.removed).toEqual([...door.blocks.keys()]);
+  });
+
   it('say what is wrong with the address or the token', async () => {
     const door = new FakeDoor();
     const parts = { door, clock: new VirtualClock(), entropy: { bytes: (n: number) => new Uint8Array(n) } };

@@ -36,6 +36,8 @@ const final = new Set(['THAW_FINGERPRINT_MISMATCH', 'THAW_CHECKPOINT_INVALID', '
 const patienceMs = 120_000;
 const pauseMs = 1000;
 const waitMs = 10_000;
+/** So long the end waits for what is being sent. */
+const mostCloseMs = 5000;
 /** A block is computed so often at most. */
 const mostAttempts = 3;
 /** Rows fetched at once. */
@@ -76,6 +78,7 @@ class BlockSource implements ClusterEstimates {
   /** Blocks in the cluster's store; those whose results are here already, apart. */
   readonly #open = new Set<string>();
   readonly #fetched = new Set<string>();
+  readonly #sending = new Set<Promise<JobStatus>>();
   #closed = false;
 
   constructor(parts: ClusterEstimatesParts, outlook: ClusterOutlook, query: OutlookQuery) {
@@ -99,14 +102,22 @@ class BlockSource implements ClusterEstimates {
 
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.allSettled([...this.#open, ...this.#fetched].map((id) => this.#o.door.remove(id)));
+    // A block that is just being sent is removed by whoever sends it.
+    await Promise.race([Promise.allSettled(this.#sending), sleep(this.#o.clock, mostCloseMs)]);
+    await Promise.allSettled([...this.#open, ...this.#fetched].map((id) => this.#remove(id)));
   }
 
   async #block(images: readonly number[]): Promise<Estimate[]> {
     const { door } = this.#o;
     const request = this.#request(images);
-    const sent = await this.#patiently(() => door.send(request));
+    const sending = this.#patiently(() => door.send(request));
+    this.#sending.add(sending);
+    const sent = await sending.finally(() => this.#sending.delete(sending));
     this.#open.add(sent.id);
+    if (this.#closed) {
+      await this.#remove(sent.id);
+      throw new ThawError('THAW_ENGINE_ABORTED', 'The evaluation is over; a block that was still sent was given up.');
+    }
     // An open block keeps the checkpoint: whatever was read before may go now.
     for (const id of this.#fetched) void this.#remove(id);
     try {

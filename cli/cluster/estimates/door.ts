@@ -30,7 +30,7 @@ const removeTimeoutMs = 5000;
 
 /**
  * @param targets the samplers as they are known now; asked anew for each call, since one that was started again has another address
- * @param signal breaks calls off, but for removals
+ * @param signal breaks calls off, but for those that send or remove a block
  */
 export function estimateDoor(targets: () => readonly ApiTarget[], signal?: AbortSignal): EstimateDoor {
   let turn = 0;
@@ -47,7 +47,8 @@ export function estimateDoor(targets: () => readonly ApiTarget[], signal?: Abort
       // A first call loads the weights.
       return any((target) => callJson(target, `/v1/estimates?${search}`, { timeoutMs: 120_000, signal }));
     },
-    send: (json) => any((target) => callJson(target, '/v1/jobs', { json, timeoutMs: 120_000, signal })),
+    // Not broken off: a block whose id is not known cannot be removed.
+    send: (json) => any((target) => callJson(target, '/v1/jobs', { json, timeoutMs: 120_000 })),
     status: (id, waitMs) =>
       any((target) =>
         callJson(target, `/v1/jobs/${id}?waitMs=${waitMs}`, { timeoutMs: waitMs + answerSlackMs, signal }),

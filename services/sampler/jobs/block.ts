@@ -14,6 +14,8 @@ export const mostWaitMs = 24 * 3_600_000;
 
 /** What the sampler knows when it accepts a block. */
 export interface BlockAcceptance {
+  /** Own name, for refusals. */
+  readonly sampler: string;
   readonly nowMs: number;
   readonly version: ModelVersion;
   /** T of the model. */
@@ -29,14 +31,14 @@ export interface BlockAcceptance {
  * @throws ThawError THAW_CHECKPOINT_INVALID, THAW_FINGERPRINT_MISMATCH, THAW_JOB_INVALID, THAW_SAMPLING_INVALID
  */
 export function blockSpec(request: JobRequest, acceptance: BlockAcceptance): JobSpec {
-  const { nowMs, version, steps, dataset, fingerprint, available } = acceptance;
+  const { sampler, nowMs, version, steps, dataset, fingerprint, available } = acceptance;
   const { split, first, manifestSha256, fingerprint: asked } = request.evaluation!;
   if (version.manifestSha256 !== manifestSha256)
     throw new ThawError(
       'THAW_CHECKPOINT_INVALID',
       `Step ${version.step} of run ${version.run} has the manifest ${version.manifestSha256}; ${manifestSha256} is evaluated.`,
     );
-  if (fingerprint !== asked) throw otherBits('This sampler', fingerprint, asked);
+  if (fingerprint !== asked) throw otherBits(sampler, fingerprint, asked);
   if (first + request.count > available)
     throw new ThawError(
       'THAW_JOB_INVALID',
@@ -63,10 +65,10 @@ export const evaluatedSeverities = (sampler: SamplingAlgorithm, steps: number, c
   ...planSeverities(sampler, steps, severitySequence(steps, calls)).severities,
 ];
 
-/** @param who subject of the sentence */
-export const otherBits = (who: string, own: string, asked: string): ThawError =>
+/** @param sampler name of the one that refuses */
+export const otherBits = (sampler: string, own: string, asked: string): ThawError =>
   new ThawError(
     'THAW_FINGERPRINT_MISMATCH',
-    `${who} would compute other bits than this evaluation: its fingerprint is ${own.slice(0, 12)}, that of the evaluation ${asked.slice(0, 12)}.`,
+    `Sampler ${sampler} would compute other bits than this evaluation: its fingerprint is ${own.slice(0, 12)}, that of the evaluation ${asked.slice(0, 12)}.`,
     { cure: 'Evaluate on samplers of one kind (Thaw, engine, Node, processor, batch sizes), or without a cluster.' },
   );

@@ -28,7 +28,7 @@ export function estimateTask(spec: JobSpec, row: number, sampler: string, world:
         throw new ThawError('THAW_INTERNAL', `Job ${spec.id} does not say what it evaluates.`);
       model = loaded;
       const { sha256 } = await model.fingerprint();
-      if (sha256 !== evaluation.fingerprint) throw otherBits(`Sampler ${sampler}`, sha256, evaluation.fingerprint);
+      if (sha256 !== evaluation.fingerprint) throw otherBits(sampler, sha256, evaluation.fingerprint);
       const { dataset, split } = evaluation;
       const original = await world.testImages.image(dataset, split, image, model.shape);
       const context = await model.drawContext(spec.seed, image);

@@ -106,7 +106,7 @@ export class JobService {
     const { steps, dataset } = model;
     const { sha256: fingerprint } = await model.fingerprint();
     const available = await testImages.count(dataset, request.evaluation!.split);
-    const acceptance = { nowMs: clock.wallTimeMs(), version, steps, dataset, fingerprint, available };
+    const acceptance = { sampler: name, nowMs: clock.wallTimeMs(), version, steps, dataset, fingerprint, available };
     const spec = blockSpec(request, acceptance);
     const known = await jobs.spec(spec.id);
     if (known !== undefined) return known;
