@@ -1,5 +1,5 @@
 /** Frechet distances of degraded, direct and sampled images from the originals, with intervals at bounded cost. */
-import { centredInterval, resample, type Interval } from './bootstrap.js';
+import { centredInterval, resample, type Interval } from '@thaw/shared/statistics';
 import type { ComparedImages } from './conventions.js';
 import type { ImageShape } from './estimates.js';
 import type { FeatureExtractor } from './features/extractor.js';

@@ -1,7 +1,7 @@
 /** Errors of pixels, image by image, with intervals; and along the trajectory. */
 import { toZeroOne } from '@thaw/shared/diffusion';
 import { ThawError } from '@thaw/shared/protocol';
-import { middle, resample, type Interval } from './bootstrap.js';
+import { middle, resample, type Interval } from '@thaw/shared/statistics';
 import type { ComparedImages } from './conventions.js';
 import { meanSquare, type ImageShape, type StateError } from './estimates.js';
 import { hasSsim, imageErrors, ssimWindow } from './image-errors.js';

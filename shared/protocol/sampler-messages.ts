@@ -149,6 +149,9 @@ const ScoresSchema = z.strictObject({
   direct: z.number(),
   sampled: z.number(),
 });
+/** With more images than these, scores of single images are left out: an evaluation is one message. */
+export const mostScoredApart = 10_000;
+
 /** `ratio` = sampled / the best (smallest) of degraded, black and mean. */
 const ErrorScoresSchema = z.strictObject({ ...ScoresSchema.shape, ratio: z.number() });
 
@@ -167,6 +170,13 @@ export const EvaluateResultSchema = z.strictObject({
   rmse: ErrorScoresSchema,
   ssim: ScoresSchema,
   psnr: ScoresSchema,
+  /** Of each image restored by Algorithm 2, in order: mean square error on [0, 1], and SSIM. For intervals of differences. */
+  perImage: z
+    .strictObject({
+      square: z.array(z.number()).max(mostScoredApart),
+      ssim: z.array(z.number()).max(mostScoredApart),
+    })
+    .optional(),
   sampler: SamplerNameSchema,
   evaluatedMs: z.number(),
   durationMs: z.number(),

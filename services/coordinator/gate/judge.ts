@@ -1,5 +1,6 @@
 /** The rule of a gated channel. Pure: the same evaluations give the same verdict. */
 import type { EvaluateResult } from '@thaw/shared/protocol';
+import { middle, resample, type Interval } from '@thaw/shared/statistics';
 
 /** One thing that was asked of a candidate. */
 export interface GateCheck {
@@ -7,6 +8,8 @@ export interface GateCheck {
   /** What was asked and found, with values. */
   readonly finding: string;
   readonly passed: boolean;
+  /** Candidate less served, on the same resamplings of the images, where both have scores of each image. */
+  readonly difference?: Interval;
 }
 
 export interface Verdict {
@@ -18,9 +21,10 @@ export interface Verdict {
 
 /**
  * Whether `candidate` may replace `served`, both evaluated on the same held-out images. Restored by Algorithm 2, its RMSE may be at most
- * (1 + margin) times the served one's, its SSIM lower by at most `margin` (both for images in [0, 1]). Where nothing is served yet, the
- * RMSE must be below the best of the degraded image, a black one and the mean training image. The scores are means over the images;
- * a margin below their sampling error makes the gate a coin.
+ * (1 + margin) times the served one's, its SSIM lower by at most `margin` (both for images in [0, 1]). That must hold for the worse end
+ * of the interval of 95 % of the differences on resampled images (a test of non-inferiority), where both evaluations have scores of each
+ * image; else for the means, and then a margin below their sampling error makes the gate a coin. Where nothing is served yet, the RMSE
+ * must be below the best of the degraded image, a black one and the mean training image.
  */
 export function judge(candidate: EvaluateResult, served: EvaluateResult | null, margin: number): Verdict {
   const checks = served === null ? [againstBaselines(candidate)] : againstServed(candidate, served, margin);
@@ -50,6 +54,8 @@ function againstServed(candidate: EvaluateResult, served: EvaluateResult, margin
       const finding = `not comparable: ${field} is ${candidate[field]}, and ${served[field]} for step ${served.step} of run ${served.run}`;
       return [{ name: 'comparable', finding, passed: false }];
     }
+  if (candidate.perImage !== undefined && served.perImage !== undefined)
+    return byIntervals(candidate, served, candidate.perImage, served.perImage, margin);
   const floor = served.ssim.sampled - margin;
   const { sampled } = candidate.ssim;
   return [
@@ -68,3 +74,56 @@ const atMost = (name: 'rmse', of: string, value: number, limit: number): GateChe
   finding: `RMSE ${value.toFixed(5)}, ${of} ${limit.toFixed(5)}`,
   passed: value <= limit,
 });
+
+/** Of the bootstrap: always the same, so that a verdict can be recomputed from its evidence. */
+const [resamplings, seed] = [1000, 0];
+
+type PerImage = NonNullable<EvaluateResult['perImage']>;
+
+function byIntervals(
+  { rmse, ssim }: EvaluateResult,
+  served: EvaluateResult,
+  own: PerImage,
+  others: PerImage,
+  margin: number,
+): GateCheck[] {
+  const lengths = [own.square, own.ssim, others.square, others.ssim].map(({ length }) => length);
+  if (lengths.some((length) => length !== served.count))
+    return [{ name: 'comparable', finding: `not comparable: scores of ${lengths.join(', ')} images`, passed: false }];
+  const draws = resample(served.count, resamplings, seed);
+  const mean = (values: readonly number[], images: Int32Array): number => {
+    let sum = 0;
+    for (const image of images) sum += values[image]!;
+    return sum / images.length;
+  };
+  const differenceOf = (value: number, drawn: (images: Int32Array) => number): Interval => ({
+    value,
+    ...middle(draws.map(drawn)),
+  });
+  const errors = differenceOf(
+    rmse.sampled - served.rmse.sampled,
+    (images) => Math.sqrt(mean(own.square, images)) - Math.sqrt(mean(others.square, images)),
+  );
+  const likeness = differenceOf(
+    ssim.sampled - served.ssim.sampled,
+    (images) => mean(own.ssim, images) - mean(others.ssim, images),
+  );
+  const most = served.rmse.sampled * margin;
+  const against = (score: number, of: number, { value, low, high }: Interval): string =>
+    `${score.toFixed(5)}, ${of.toFixed(5)} for step ${served.step}: difference ${value.toFixed(5)} (${low.toFixed(5)} to ${high.toFixed(5)})`;
+  // Not a number passes nothing.
+  return [
+    {
+      name: 'rmse',
+      finding: `RMSE ${against(rmse.sampled, served.rmse.sampled, errors)}, at most ${most.toFixed(5)} allowed`,
+      passed: errors.high <= most,
+      difference: errors,
+    },
+    {
+      name: 'ssim',
+      finding: `SSIM ${against(ssim.sampled, served.ssim.sampled, likeness)}, at least ${(-margin).toFixed(5)} allowed`,
+      passed: likeness.low >= -margin,
+      difference: likeness,
+    },
+  ];
+}

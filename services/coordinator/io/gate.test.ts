@@ -66,6 +66,50 @@ describe('the rule', () => {
   );
 });
 
+describe('the rule on intervals', () => {
+  const count = 64;
+  /** Scores of single images around a level: the same images are hard for both. */
+  const apart = (step: number, error: number, likeness: number, spread = 0): EvaluateResult => {
+    const image = (i: number): number => 1 + 0.5 * Math.sin(i) + spread * Math.cos(7 * i + step);
+    const square = Array.from({ length: count }, (_, i) => (error * image(i)) ** 2);
+    const ssim = Array.from({ length: count }, (_, i) => likeness * (1 - 0.1 * image(i)));
+    const mean = (values: number[]): number => values.reduce((sum, value) => sum + value) / count;
+    return scores(step, Math.sqrt(mean(square)), mean(ssim), { perImage: { square, ssim } });
+  };
+  const served = apart(10, 0.1, 0.9);
+
+  test.each<[string, boolean, EvaluateResult]>([
+    ['equal', true, apart(20, 0.1, 0.9)],
+    ['better', true, apart(20, 0.08, 0.95)],
+    ['worse within the margin, on every image alike', true, apart(20, 0.1015, 0.9)],
+    ['worse beyond the margin', false, apart(20, 0.103, 0.9)],
+    ['an SSIM beyond the margin', false, apart(20, 0.1, 0.87)],
+    // Its mean is within the margin; on other images it might not be.
+    ['as good by chance', false, apart(20, 0.0995, 0.9, 0.3)],
+  ])('%s', (_what, admitted, candidate) => {
+    const verdict = judge(candidate, served, 0.02);
+    expect(verdict.admitted).toBe(admitted);
+    for (const { difference } of verdict.checks) {
+      expect(difference!.low).toBeLessThanOrEqual(difference!.value + 1e-12);
+      expect(difference!.high).toBeGreaterThanOrEqual(difference!.value - 1e-12);
+    }
+    expect(judge(candidate, served, 0.02)).toEqual(verdict); // whoever recomputes it
+  });
+
+  test('what is as good by chance would have passed by its means', () => {
+    const { perImage: _, ...means } = apart(20, 0.0995, 0.9, 0.3);
+    expect(judge(means, served, 0.02).admitted).toBe(true);
+    expect(judge(apart(20, 0.0995, 0.9, 0.3), served, 0.02).reason).toMatch(
+      /^RMSE 0\.\d{5}, 0\.10\d{3} for step 10: difference -?0\.\d{5} \(-?0\.\d{5} to 0\.\d{5}\), at most 0\.00\d{3} allowed$/,
+    );
+  });
+
+  test('scores of other numbers of images are not compared', () => {
+    const short = { ...served, perImage: { square: [0.01], ssim: [0.9] } };
+    expect(judge(short, served, 0.02)).toMatchObject({ admitted: false, checks: [{ name: 'comparable' }] });
+  });
+});
+
 describe('a gated channel', () => {
   let store: MemoryStore;
   let manifests: Map<number, string>;

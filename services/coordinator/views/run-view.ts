@@ -28,7 +28,8 @@ export class RunView {
   #leads = false;
   #checkpoints: Status['checkpoints'] = [];
   #channels: Status['channels'] = [];
-  #evaluations = new Map<number, EvaluateResult>();
+  /** By step: what the page shows of them. */
+  #evaluations = new Map<number, Pick<EvaluateResult, 'step' | 'count' | 'l1' | 'rmse'>>();
 
   constructor(facts: RunFacts, history: readonly StepPoint[]) {
     this.#facts = facts;
@@ -70,8 +71,8 @@ export class RunView {
     this.#channels = channels;
   }
 
-  evaluated(result: EvaluateResult): void {
-    this.#evaluations.set(result.step, result);
+  evaluated({ step, count, l1, rmse }: EvaluateResult): void {
+    this.#evaluations.set(step, { step, count, l1, rmse });
   }
 
   get points(): readonly StepPoint[] {
@@ -112,9 +113,7 @@ export class RunView {
           : { ...checkpoint, l1Ratio: result.l1.ratio, rmseRatio: result.rmse.ratio };
       }),
       channels: this.#channels,
-      ...(evaluation === undefined
-        ? {}
-        : { evaluation: { step: evaluation.step, count: evaluation.count, l1: evaluation.l1, rmse: evaluation.rmse } }),
+      ...(evaluation === undefined ? {} : { evaluation }),
     };
   }
 

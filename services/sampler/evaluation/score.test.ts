@@ -16,6 +16,7 @@ it('gives the bits that stored evaluations have', () => {
   const meanTrain = drawn(1, 4, 0, 255)[0]!;
   const board = new ScoreBoard(shape, meanTrain);
   const sums = { absolute: 0, squared: 0, ssim: 0, psnr: 0, meanSquared: 0 };
+  const perImage = { square: [] as number[], ssim: [] as number[] };
   originals!.forEach((original, i) => {
     board.add({ original, degraded: degraded![i]!, direct: direct![i]!, sampled: sampled![i]! });
     const clean = original.map((value) => (value + 1) / 2);
@@ -32,6 +33,8 @@ it('gives the bits that stored evaluations have', () => {
     sums.meanSquared += meanSquared / clean.length;
     sums.ssim += ssim(other, clean, { batch: 1, ...shape }).mean;
     sums.psnr += Math.min(100, psnr(other, clean));
+    perImage.square.push(squared / clean.length);
+    perImage.ssim.push(ssim(other, clean, { batch: 1, ...shape }).mean);
   });
   const scores = board.scores();
   expect(scores.l1.sampled).toBe(sums.absolute / 5);
@@ -39,6 +42,7 @@ it('gives the bits that stored evaluations have', () => {
   expect(scores.rmse.mean).toBe(Math.sqrt(sums.meanSquared / 5));
   expect(scores.ssim.sampled).toBe(sums.ssim / 5);
   expect(scores.psnr.sampled).toBe(sums.psnr / 5);
+  expect(scores.perImage).toEqual(perImage);
   expect(scores.rmse.ratio).toBe(
     scores.rmse.sampled / Math.min(scores.rmse.degraded, scores.rmse.black, scores.rmse.mean),
   );

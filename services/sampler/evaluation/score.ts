@@ -1,7 +1,7 @@
 /** Scores of restorations against what costs nothing: the degraded image, a black one, the mean training image. Pure. */
 import { toZeroOne } from '@thaw/shared/diffusion';
 import { hasSsim, imageErrors } from '@thaw/shared/evaluation';
-import type { EvaluateResult } from '@thaw/shared/protocol';
+import { mostScoredApart, type EvaluateResult } from '@thaw/shared/protocol';
 import type { ImageShape } from '../ports.js';
 
 /** One test image and everything compared with it; float32 [H, W, C] in [-1, 1]. */
@@ -12,7 +12,7 @@ export interface ScoredImage {
   readonly sampled: Float32Array;
 }
 
-export type Scores = Pick<EvaluateResult, 'l1' | 'rmse' | 'ssim' | 'psnr'>;
+export type Scores = Pick<EvaluateResult, 'l1' | 'rmse' | 'ssim' | 'psnr' | 'perImage'>;
 
 const compared = ['degraded', 'black', 'mean', 'direct', 'sampled'] as const;
 type Compared = (typeof compared)[number];
@@ -29,6 +29,8 @@ export class ScoreBoard {
   readonly #squared = zero();
   readonly #ssim = zero();
   readonly #psnr = zero();
+  /** Of what was sampled. */
+  readonly #perImage = { square: [] as number[], ssim: [] as number[] };
   #images = 0;
 
   /** @param meanTrain [H, W, C] in [0, 255] */
@@ -49,10 +51,15 @@ export class ScoreBoard {
     };
     for (const name of compared) {
       const other = others[name];
+      const square = imageErrors.square(other, clean);
+      const ssim = hasSsim(this.#shape) ? imageErrors.ssim(other, clean, this.#shape) : 0;
       this.#absolute[name] += imageErrors.l1(other, clean);
-      this.#squared[name] += imageErrors.square(other, clean);
-      if (hasSsim(this.#shape)) this.#ssim[name] += imageErrors.ssim(other, clean, this.#shape);
+      this.#squared[name] += square;
+      this.#ssim[name] += ssim;
       this.#psnr[name] += imageErrors.psnr(other, clean);
+      if (name !== 'sampled' || this.#images >= mostScoredApart) continue;
+      this.#perImage.square.push(square);
+      this.#perImage.ssim.push(ssim);
     }
     this.#images++;
   }
@@ -63,7 +70,10 @@ export class ScoreBoard {
     const means = (sums: PerImage): PerImage => mapped((name) => sums[name] / this.#images);
     const l1 = means(this.#absolute);
     const rmse = mapped((name) => Math.sqrt(this.#squared[name] / this.#images));
-    return { l1: withRatio(l1), rmse: withRatio(rmse), ssim: means(this.#ssim), psnr: means(this.#psnr) };
+    return {
+      ...{ l1: withRatio(l1), rmse: withRatio(rmse), ssim: means(this.#ssim), psnr: means(this.#psnr) },
+      ...(this.#images > mostScoredApart ? {} : { perImage: this.#perImage }),
+    };
   }
 }
 
