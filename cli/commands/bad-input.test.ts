@@ -15,6 +15,7 @@ import { tensorImage } from '../../services/sampler/service/tensor-image.js';
 import { createRunFromFile } from './create-run.js';
 import { fitPrior } from './fit-prior.js';
 import { importWeights } from './import.js';
+import { prepareLocalRun } from './local-run.js';
 import { readRunFile } from './run-file.js';
 
 const good = {
@@ -70,6 +71,8 @@ const taken = { height: 2, width: 2, channels: 3 };
 const withValue = (value: number): Float32Array => new Float32Array(12).fill(value, 7, 8);
 const version = { run: 'present', step: 1, manifestSha256: 'a'.repeat(64) };
 const acceptance = { id: '0'.repeat(32), nowMs: 0, version, steps: 4, dataset: 'colour', testCount: 4 };
+
+const quiet = { update: () => undefined, say: () => undefined, end: () => undefined };
 
 const cases: readonly [what: string, attempt: () => unknown, code: string, ...words: string[]][] = [
   [
@@ -185,6 +188,12 @@ const cases: readonly [what: string, attempt: () => unknown, code: string, ...wo
     () => fitPrior({ storeUrl, run: 'present', clusters: 1, seed: 0, edge: 1, severity: 5 }),
     'THAW_REQUEST_INVALID',
     'severity: 5 is not an integer in 1..4',
+  ],
+  [
+    'colour asked of MNIST, before it is packed',
+    () => prepareLocalRun(runFile({ data: { ...good.data, dataset: 'mnist' } }), folder, {}, quiet),
+    'THAW_DATA_INVALID',
+    'data.dataset: the images of "mnist" are grey (1 channel), data.channels asks for 3',
   ],
   [
     'a severity beyond T for a job',

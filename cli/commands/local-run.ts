@@ -1,6 +1,6 @@
 /** What `thaw up` and `thaw train` share: making a folder ready for a run, and saying how the run stands. */
 import type { Status } from '@thaw/coordinator';
-import { loadRunSets } from '@thaw/shared/data';
+import { checkImagesFit, loadRunSets } from '@thaw/shared/data';
 import { ThawError, type RunConfig } from '@thaw/shared/protocol';
 import { createRun, openStore, type ObjectStore } from '@thaw/shared/storage';
 import { storeUrlOf } from '../cluster/cluster-file.js';
@@ -24,8 +24,10 @@ async function ensureDataset(store: ObjectStore, run: RunConfig, progress: Progr
   if ((await store.head(`datasets/${run.data.dataset}/manifest.json`)) !== undefined) return;
   if (run.data.dataset !== 'mnist')
     throw new ThawError('THAW_DATASET_NOT_FOUND', `The data set "${run.data.dataset}" is not in the object store.`);
+  const { size } = run.data;
+  checkImagesFit(run, { name: 'mnist', imageShape: [size, size, 1] }); // before they are packed
   progress.say('Packing MNIST (70,000 images) into shards ...');
-  await packMnist(store, run.data.size, progress);
+  await packMnist(store, size, progress);
 }
 
 /**
