@@ -86,7 +86,6 @@ export async function storePrior(store: ObjectStore, run: string, prior: Prior):
   if (before !== undefined) await bindAll(store, run, before);
   const bytes = new TextEncoder().encode(`${JSON.stringify(PriorSchema.parse(prior))}\n`);
   const fitted = decodePrior(bytes, `The prior of run ${run}`);
-  await putBlob(store, bytes, fitted.sha256);
   await store.put(priorKey(run), bytes);
   const priors = await bindAll(store, run, fitted);
   const steps = (mine: boolean): number[] =>
@@ -99,11 +98,13 @@ async function bindAll(
   run: string,
   prior: StoredPrior,
 ): Promise<{ readonly step: number; readonly sha256: string }[]> {
+  await putBlob(store, prior.bytes, prior.sha256); // see `bind`; once for all of them
   const bound = [];
   for (const { step } of await listCheckpoints(store, run)) {
     try {
-      const { manifestSha256 } = await readManifest(store, run, step);
-      bound.push({ step, sha256: await bind(store, { run, step, manifestSha256 }, prior) });
+      const checkpoint = { run, step, manifestSha256: (await readManifest(store, run, step)).manifestSha256 };
+      const sha256 = (await readBinding(store, checkpoint)) ?? (await writeBinding(store, checkpoint, prior.sha256));
+      bound.push({ step, sha256 });
     } catch (error) {
       // Removed by retention since it was listed.
       if (!(error instanceof ThawError) || error.code !== 'THAW_CHECKPOINT_NOT_FOUND') throw error;
