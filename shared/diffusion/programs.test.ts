@@ -38,6 +38,7 @@ const degradations: [string, unknown, (1 | 3)?][] = [
   ['decolorization', { family: 'decolorization', steps: 4, routine: 'Linear' }, 3],
   ['random mask', { family: 'mask', steps: 4, routine: 'Random_Incremental', kernelStd: 1, discrete: true }],
   ['colour mask', { family: 'colour-mask', steps: 4 }],
+  ['fade', { family: 'fade', steps: 4, routine: 'Spiral_2' }, 3],
   ['noise', { family: 'noise', steps: 4 }],
   ['animorphosis', { family: 'animorphosis', steps: 4, partners: 'animals' }],
   ['snow', { family: 'snow', steps: 4, level: 2, fixBrightness: false }, 3],

@@ -15,6 +15,7 @@ const configs: { [F in DegradationConfig['family']]: Extract<DegradationConfig, 
   noise: { family: 'noise', steps: 6 },
   animorphosis: { family: 'animorphosis', steps: 6, partners: 'animals' },
   snow: { family: 'snow', steps: 6, level: 3, randomSnow: true, fixBrightness: false, singleSnow: true },
+  fade: { family: 'fade', steps: 6, routine: 'Spiral_2', factor: 0.1 },
 };
 const geometry = { size: 16, channels: 3 };
 

@@ -5,6 +5,7 @@ import type { Degradation, ImageGeometry } from './degradation.js';
 import { createBlur } from './families/blur.js';
 import { createColourMask } from './families/colour-mask.js';
 import { createDecolorization } from './families/decolorization.js';
+import { createFade } from './families/fade.js';
 import { createMask } from './families/mask.js';
 import { createAnimorphosis, createNoise } from './families/mixing.js';
 import { createSnow } from './families/snow.js';
@@ -25,6 +26,7 @@ const families: { readonly [F in Family]: Creator<F> } = {
   noise: createNoise,
   animorphosis: createAnimorphosis,
   snow: createSnow,
+  fade: createFade,
 };
 
 export const degradationFamilies = Object.keys(families) as Family[];

@@ -114,6 +114,16 @@ export const AnimorphosisConfigSchema = z.strictObject({
   partners: NameSchema,
 });
 
+export const FadeConfigSchema = z.strictObject({
+  family: z.literal('fade'),
+  /** T, the number of severities. */
+  steps: z.int().min(1).max(65_536),
+  /** Incremental and Constant fade the whole image; Spiral takes one pixel a step, Spiral_2 into a random colour. */
+  routine: z.enum(['Incremental', 'Constant', 'Spiral', 'Spiral_2']),
+  /** Official `start_fade_factor`: what step i (from 0) takes of the image, times i + 1 for Incremental. Ignored by the spirals. */
+  factor: z.number().positive().max(1).default(0.1),
+});
+
 export const DegradationConfigSchema = z.discriminatedUnion('family', [
   BlurConfigSchema,
   SuperResolutionConfigSchema,
@@ -123,6 +133,7 @@ export const DegradationConfigSchema = z.discriminatedUnion('family', [
   NoiseConfigSchema,
   AnimorphosisConfigSchema,
   SnowConfigSchema,
+  FadeConfigSchema,
 ]);
 
 export type BlurConfig = z.infer<typeof BlurConfigSchema>;
@@ -133,4 +144,5 @@ export type ColourMaskConfig = z.infer<typeof ColourMaskConfigSchema>;
 export type NoiseConfig = z.infer<typeof NoiseConfigSchema>;
 export type AnimorphosisConfig = z.infer<typeof AnimorphosisConfigSchema>;
 export type SnowConfig = z.infer<typeof SnowConfigSchema>;
+export type FadeConfig = z.infer<typeof FadeConfigSchema>;
 export type DegradationConfig = z.infer<typeof DegradationConfigSchema>;

@@ -1,5 +1,5 @@
 /** Which degradations fit which images: rules between fields, with the field named and what is allowed. Pure arithmetic. */
-import type { BlurConfig, DegradationConfig, SuperResolutionConfig } from './degradation-config.js';
+import type { BlurConfig, DegradationConfig, FadeConfig, SuperResolutionConfig } from './degradation-config.js';
 
 /** What is wrong with one field of a degradation. */
 export interface DegradationProblem {
@@ -76,6 +76,14 @@ function superResolutionProblems(config: SuperResolutionConfig, size: number): D
   return [{ path: ['steps'], message }];
 }
 
+function fadeProblems({ routine, steps, factor }: FadeConfig, size: number): DegradationProblem[] {
+  if (routine === 'Constant') return [];
+  const most = routine === 'Incremental' ? Math.max(1, Math.floor(1 / factor + 1e-9)) : size * size;
+  if (steps <= most) return [];
+  const why = routine === 'Incremental' ? `a factor of ${factor} grows to 1` : `an image has ${most} pixels`;
+  return [{ path: ['steps'], message: `${steps} steps of ${routine} are too many, ${why}; use at most ${most} steps` }];
+}
+
 /** Everything about a degradation that does not fit square images of this size. Empty: it fits. */
 export function degradationProblems(
   config: DegradationConfig,
@@ -106,6 +114,8 @@ export function degradationProblems(
             `snow of level ${config.level} needs images of at least ${taps} pixels, data.size is ${size}`,
           );
     }
+    case 'fade':
+      return fadeProblems(config, size);
     case 'noise':
     case 'animorphosis':
       return [];

@@ -127,6 +127,7 @@ const families: readonly DegradationConfig[] = [
   { family: 'decolorization', steps: 5, routine: 'Constant', factor: 0.8, totalRemove: true },
   { family: 'mask', steps: 5, routine: 'Random_Incremental', kernelStd: 0.6, initialMask: 1, discrete: false },
   { family: 'colour-mask', steps: 5, kernelStd: 0.6, initialMask: 1, reverse: true },
+  { family: 'fade', steps: 5, routine: 'Incremental', factor: 0.15 },
   { family: 'noise', steps: 5 },
   { family: 'animorphosis', steps: 5, partners: 'others' },
   { family: 'snow', steps: 5, level: 2, randomSnow: true, fixBrightness: true, singleSnow: true },
