@@ -151,6 +151,7 @@ describe('the API', () => {
     expect(Object.keys(document.paths).sort()).toEqual([
       '/healthz',
       '/readyz',
+      '/v1/estimates',
       '/v1/jobs',
       '/v1/jobs/{id}',
       '/v1/jobs/{id}/images/{file}',
@@ -242,13 +243,26 @@ describe('bad requests', () => {
   });
 
   it('beyond the queue get Retry-After', async () => {
-    const answers = await Promise.all(Array.from({ length: 4 }, (_, seed) => post('/v1/jobs', { count: 20, seed })));
-    const refused = answers.find(({ status }) => status === 429)!;
+    let letGo!: () => void;
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    const slow = await startHarness({ maxQueuedRows: 32, gate: () => held });
+    const slowDoor = await openDoor(slow);
+    const send = (seed: number): Promise<Response> =>
+      slowDoor.call('/v1/jobs', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ count: 20, seed }),
+      });
+    const taken = await send(0);
+    expect(taken.status).toBe(202);
+    const refused = await send(1);
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
     await expectRefusal(refused, 429, 'THAW_QUEUE_FULL');
-    for (const answer of answers)
-      if (answer.status === 202)
-        await door.call(`/v1/jobs/${((await answer.json()) as { id: string }).id}?waitMs=5000`);
+    letGo();
+    const { id } = (await taken.json()) as { id: string };
+    expect(await (await slowDoor.call(`/v1/jobs/${id}?waitMs=10000`)).json()).toMatchObject({ state: 'done' });
+    await slowDoor.close();
+    await slow.close();
   });
 });
 
