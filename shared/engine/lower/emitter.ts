@@ -202,6 +202,11 @@ export class OnnxEmitter {
     return this.emit('ReduceSum', [x, this.int64s([axis])], shape, { keepdims: 0 });
   }
 
+  /** Adds up tensors of one shape, from the first to the last. */
+  total(parts: readonly Emitted[]): Emitted {
+    return parts.reduce((sum, part) => this.emit('Add', [sum, part], part.shape));
+  }
+
   /** Matrix product over the last two axes; leading axes are equal or broadcast. */
   matMul(a: Emitted, b: Emitted, flags: MatMulFlags = {}): Emitted {
     const { transposeA = false, transposeB = false, alpha = 1 } = flags;

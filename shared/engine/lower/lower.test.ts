@@ -21,7 +21,7 @@ const network: ProgramDefinition = {
     dense: float(4, 8),
     unused: float(2, 3),
   },
-  inputs: { x: float(2, 8, 8, 8), t: float(2, 4), idle: int(1) },
+  inputs: { x: float(2, 12, 12, 8), t: float(2, 4), idle: int(1) },
   fn: ({ dw, c3, c1, bias, dense }, { x, t }) => {
     const conv = (value: tf.Tensor, filter: tf.Tensor): tf.Tensor4D =>
       tf.conv2d(value as tf.Tensor4D, filter as tf.Tensor4D, 1, 'same');
@@ -61,7 +61,7 @@ describe('lower', () => {
       expect(gradient.shape.reduce((product, d) => product * d, 1)).toBe(weight.size);
     }
     expect(program.inputs).toEqual([
-      { name: 'x', shape: [2, 8, 8, 8], dtype: 'float32' },
+      { name: 'x', shape: [2, 12, 12, 8], dtype: 'float32' },
       { name: 't', shape: [2, 4], dtype: 'float32' },
       { name: 'idle', shape: [1], dtype: 'int32' },
     ]);

@@ -1,10 +1,11 @@
 import type { BlockSize, Recompute } from '../types.js';
+import { defaultBandBytes } from './convolution/bands.js';
 
 /**
  * Version of what lowering emits. Raise it with every change that can change the bits of a result: it is part of the
  * engine fingerprint.
  */
-export const loweringVersion = 3;
+export const loweringVersion = 4;
 
 /** What the runtime that will load the graph can do. */
 export interface Capabilities {
@@ -33,6 +34,8 @@ export interface LoweringOptions {
   readonly hideShapes?: boolean;
   /** See `ResolvedOptions.fixedWeights`; false unless given. */
   readonly fixedWeights?: boolean;
+  /** See `bandsOf` (lower/convolution/bands.ts). */
+  readonly bandBytes?: number;
   /** See `recomputed` (lower/recompute.ts); 'none' unless given. */
   readonly recompute?: Recompute;
 }
@@ -58,6 +61,8 @@ export interface ResolvedOptions {
    */
   readonly fixedWeights: boolean;
   readonly recompute: Recompute;
+  /** Bytes of tiles that a convolution works on at a time (`bandsOf`); Infinity = all of them, by default for other providers than the CPU. */
+  readonly bandBytes: number;
 }
 
 export function resolveOptions(options: LoweringOptions, { training }: { training: boolean }): ResolvedOptions {
@@ -66,6 +71,7 @@ export function resolveOptions(options: LoweringOptions, { training }: { trainin
     choiceByBatch: training,
     fixedWeights: options.fixedWeights ?? false,
     recompute: options.recompute ?? 'none',
+    bandBytes: options.bandBytes ?? (capabilities.microsoftOps ? defaultBandBytes : Infinity),
     hideShapes: options.hideShapes ?? capabilities.microsoftOps,
     capabilities,
     formulations: {

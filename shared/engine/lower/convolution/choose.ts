@@ -8,9 +8,19 @@ import { blockedDepthwiseFilterGradient, blockedDepthwiseForward, blockedDepthwi
 import { toeplitzFilterGradient } from './depthwise-toeplitz.js';
 import { factoredFilterGradient, im2colFilterGradient, pointwiseFilterGradient } from './filter-gradient-product.js';
 import * as plain from './plain.js';
-import { tileCount } from './winograd-tiles.js';
+import {
+  estimateFixedPhases,
+  estimateFixedWinograd,
+  estimatePacked,
+  estimatePlain,
+  estimateWinograd,
+  inputGradientProducts,
+  layerOf,
+  totalOf,
+} from './estimate.js';
+import type { Estimate } from './estimate.js';
 import { stridedFilterGradient, stridedForward, stridedInputGradient } from './strided-phases.js';
-import { winogradFilterGradient, winogradForward, winogradInputGradient } from './winograd.js';
+import { winogradFilterGradient, winogradForward, winogradInputGradient, winogradOutputsFirst } from './winograd.js';
 
 /** A way to compute one convolution kernel. */
 export interface ConvolutionStrategy {
@@ -31,18 +41,17 @@ const strategy = (name: string, lower: Lowering, filterOrder: AxisOrder): Convol
 /**
  * Chooses how a convolution or convolution gradient is computed; undefined for any other operation.
  *
- * The rule, from measurements on x64 (`bench/`, one thread), first match:
- * - 3x3, stride 1, padding 1, channels divisible by 4: Winograd. Tiles of 4x4 results (4 times fewer multiplications),
- *   but of 2x2 (2.25 times) on maps up to 10 wide with sqrt(C * O) >= 300, where transformed filters of 4 times the
- *   size would cost more memory traffic than they save; and in training programs with sqrt(C * O) >= 64 where so few
- *   tiles share a filter that transforming it costs more than the products (`tileCost`).
+ * The rule, first match; "cheaper" is by the estimates of `estimate.ts`, whose constants were measured:
+ * - 3x3, stride 1, padding 1, channels divisible by 4: Winograd on tiles of 2x2 or 4x4 results (2.25 and 4 times fewer
+ *   multiplications, and 1.8 and 4 times the filter), or ONNX's own convolution, whichever is cheapest for forward pass and
+ *   gradients together: they share the filter's order and tiles.
  * - 4x4, stride 2, padding 1 on even maps, channels divisible by 4: phases (1.8 times fewer multiplications, and no im2col).
  * - filter gradients: one product over the batch; for stride 1 on maps at least 20 wide in the factored form, whose
  *   fewer copies outweigh the padded rows it computes in vain.
  * - depthwise convolutions and both gradients of stride 1, where allowed: in blocks of channels.
  * - other depthwise filter gradients of stride 1: Toeplitz products.
  * - everything else: ONNX's own convolution; also 3x3 and 4x4 forward where the filter is a constant (of the graph, or by `fixedWeights`) and
- *   small, since ONNX Runtime then lays out the whole chain in its blocked layout by itself.
+ *   the others are not much cheaper, since ONNX Runtime then lays out the whole chain in its blocked layout by itself.
  */
 export function chooseConvolution(value: Value, options: ResolvedOptions): ConvolutionStrategy | undefined {
   switch (value.op) {
@@ -72,16 +81,26 @@ export function chooseConvolution(value: Value, options: ResolvedOptions): Convo
 }
 
 function chooseForward(g: ConvolutionAttributes, constant: boolean, options: ResolvedOptions): ConvolutionStrategy {
-  if (constant && !outdoesPacked(g)) return strategy('plain', plain.plainForward, plain.filterChannelsFirst);
-  const m = winogradTile(g, options);
-  if (m !== undefined) return strategy(`winograd-${m}`, winogradForward(m), modelLayout);
-  if (takesPhases(g, options)) return strategy('strided-phases', stridedForward, modelLayout);
+  const m = constant ? fixedTile(g, options) : winogradTile(g, options);
+  if (m !== undefined)
+    return strategy(
+      `winograd-${m}`,
+      winogradForward(m, { outputsFirst: constant }),
+      constant ? winogradOutputsFirst : modelLayout,
+    );
+  if (takesPhases(g, options) && !(constant && staysPlainStrided(g)))
+    return strategy('strided-phases', stridedForward, modelLayout);
   return strategy('plain', plain.plainForward, plain.filterChannelsFirst);
 }
 
 function chooseInputGradient(g: ConvolutionAttributes, options: ResolvedOptions): ConvolutionStrategy {
   const m = winogradTile(g, options);
-  if (m !== undefined) return strategy(`winograd-${m}`, winogradInputGradient(m), modelLayout);
+  if (m !== undefined)
+    return strategy(
+      `winograd-${m}`,
+      winogradInputGradient(m, { filterFirst: inputGradientProducts(layerOf(g), m).filterFirst }),
+      modelLayout,
+    );
   if (takesPhases(g, options)) return strategy('strided-phases', stridedInputGradient, modelLayout);
   return strategy('plain', plain.plainInputGradient, plain.filterChannelsFirst);
 }
@@ -122,13 +141,6 @@ const hasFixedFilter = (value: Value, { fixedWeights }: ResolvedOptions): boolea
   );
 };
 
-/** Whether a transformed filter is better than one that ONNX Runtime packs for its own convolution, as it does with constants. */
-function outdoesPacked(g: ConvolutionAttributes): boolean {
-  const [, , c, o] = g.filterShape as readonly [number, number, number, number];
-  const channels = Math.sqrt(c * o);
-  return channels >= 300 || (channels >= 90 && g.outputShape[1]! >= 16);
-}
-
 function takesBlocks(g: ConvolutionAttributes, { capabilities }: ResolvedOptions): boolean {
   const block = capabilities.blockedConv;
   const [, , channels, multiplier] = g.filterShape as readonly [number, number, number, number];
@@ -154,23 +166,42 @@ function hasForm(g: ConvolutionAttributes, side: number, stride: number): boolea
   );
 }
 
+/**
+ * The batch that a choice is made for where it must not depend on the batch: rows keep their bits in batches of different
+ * sizes (`choiceByBatch`).
+ */
+const typicalBatch = 4;
+/** What takes more memory has to be so much cheaper. */
+const worthMemory = 0.95;
+/** What takes a convolution out of ONNX Runtime's own blocked layout has to be so much cheaper. */
+const worthLeavingBlocks = 0.75;
+/** Fixed filters are kept transformed: no larger than this. */
+const mostFixedFilterBytes = 24e6;
+
+/** The tiles by which a 3x3 convolution and its gradients are cheapest; undefined = not by Winograd's algorithm. */
 function winogradTile(g: ConvolutionAttributes, options: ResolvedOptions): 2 | 4 | undefined {
   if (!options.formulations.winograd || !hasForm(g, 3, 1)) return undefined;
-  const [, , c, o] = g.filterShape as readonly [number, number, number, number];
-  const channels = Math.sqrt(c * o);
-  if (g.outputShape[1]! <= 10 && channels >= 300) return 2;
-  return options.choiceByBatch && channels >= 64 && tileCost(g, 2) < tileCost(g, 4) ? 2 : 4;
+  const layer = layerOf(g, options.choiceByBatch ? undefined : typicalBatch);
+  const cost = (estimate: Estimate): number => (options.choiceByBatch ? totalOf(estimate) : estimate.forward);
+  const [two, four] = [cost(estimateWinograd(layer, 2)), cost(estimateWinograd(layer, 4))];
+  const m = four < worthMemory * two ? 4 : 2;
+  return cost(estimatePlain(layer)) < worthMemory * Math.min(two, four) ? undefined : m;
 }
 
-/** Rows below which a product with transformed filters costs what reading them costs. */
-const leastRows = 14;
-
-/** Operations per element of the filter: those of its transform (a product with t*t rows of 9), and those of the products. */
-function tileCost(g: ConvolutionAttributes, m: 2 | 4): number {
-  const [n, height, width] = g.outputShape as readonly [number, number, number, number];
-  const taps = (m + 2) * (m + 2);
-  return taps * (2 * 9 + 2 * Math.max(leastRows, tileCount(n, height, width, m)));
+/** The same for the forward pass with a filter that never changes. */
+function fixedTile(g: ConvolutionAttributes, options: ResolvedOptions): 2 | 4 | undefined {
+  if (!options.formulations.winograd || !hasForm(g, 3, 1)) return undefined;
+  const layer = layerOf(g, typicalBatch);
+  const [two, four] = [estimateFixedWinograd(layer, 2), estimateFixedWinograd(layer, 4)];
+  const small = 4 * 36 * layer.c * layer.o <= mostFixedFilterBytes;
+  const [m, cost] = small && four < worthMemory * two ? [4 as const, four] : [2 as const, two];
+  return cost < worthLeavingBlocks * estimatePacked(layer, 3) ? m : undefined;
 }
+
+const staysPlainStrided = (g: ConvolutionAttributes): boolean => {
+  const layer = layerOf(g, typicalBatch);
+  return estimateFixedPhases(layer) >= worthLeavingBlocks * estimatePacked(layer, 4);
+};
 
 const takesPhases = (g: ConvolutionAttributes, { formulations }: ResolvedOptions): boolean =>
   formulations.stridedPhases && hasForm(g, 4, 2) && g.inputShape[1]! % 2 === 0 && g.inputShape[2]! % 2 === 0;

@@ -22,22 +22,25 @@ interface Case {
 }
 
 const winograd = ['winograd-4', 'winograd-4', 'winograd-4'] as const;
+const smallTiles = ['winograd-2', 'winograd-2', 'winograd-2'] as const;
+const products = ['plain', 'plain', 'im2col-product'] as const;
 const phases = ['strided-phases', 'strided-phases', 'strided-phases'] as const;
 const cases: readonly Case[] = [
-  { what: '3x3 on whole tiles', image: [2, 8, 8, 4], filter: [3, 3, 4, 8], strategies: winograd },
-  { what: '3x3 on partial tiles', image: [2, 7, 9, 8], filter: [3, 3, 8, 4], strategies: winograd },
-  { what: '3x3 on a map smaller than a tile', image: [3, 2, 3, 4], filter: [3, 3, 4, 4], strategies: winograd },
+  { what: '3x3 on whole tiles', image: [2, 12, 12, 8], filter: [3, 3, 8, 8], strategies: winograd },
+  { what: '3x3 on partial tiles', image: [2, 7, 9, 8], filter: [3, 3, 8, 4], strategies: smallTiles },
+  { what: '3x3 on maps smaller than a tile', image: [24, 3, 3, 32], filter: [3, 3, 32, 32], strategies: winograd },
+  { what: '3x3 of too few tiles', image: [3, 2, 3, 4], filter: [3, 3, 4, 4], strategies: products },
   {
     what: '3x3 of many channels on a small map',
-    image: [1, 2, 3, 300],
-    filter: [3, 3, 300, 304],
-    strategies: ['winograd-2', 'winograd-2', 'winograd-2'],
+    image: [1, 2, 3, 100],
+    filter: [3, 3, 100, 104],
+    strategies: products,
   },
   {
     what: '3x3 of few tiles under a large filter',
     image: [2, 7, 7, 64],
     filter: [3, 3, 64, 128],
-    strategies: ['winograd-2', 'winograd-2', 'winograd-2'],
+    strategies: smallTiles,
   },
   {
     what: '3x3 of more tiles under the same filter',
@@ -177,6 +180,7 @@ const variants: readonly (readonly [string, LoweringOptions])[] = [
   ['default', {}],
   ['plain ONNX', plainOptions],
   ['no microsoft operators', { capabilities: { microsoftOps: false } }],
+  ['bands as small as they get', { bandBytes: 1 }],
 ];
 
 describe.each(cases)('convolution $what', (testCase) => {
@@ -241,7 +245,7 @@ describe('the choice of tiles', () => {
   it('depends on the batch in training programs only: rows of others keep their bits in batches of any size', () => {
     expect(new Set(chosen(2, 'loss'))).toEqual(new Set(['winograd-2']));
     expect(new Set(chosen(8, 'loss'))).toEqual(new Set(['winograd-4']));
-    for (const batch of [1, 2, 8]) expect(chosen(batch)).toEqual(['winograd-4']);
+    for (const batch of [1, 2, 8]) expect(chosen(batch)).toEqual(['winograd-2']);
   });
 });
 
@@ -263,6 +267,8 @@ describe('constant filters', () => {
     expect(chosen(28, 32)).toBe('plain');
     expect(chosen(7, 100)).toBe('plain');
     expect(chosen(32, 100)).toBe('winograd-4');
-    expect(chosen(8, 304)).toBe('winograd-2');
+    expect(chosen(8, 304)).toBe('winograd-4');
+    // Tiles of 4x4 results would keep 36 numbers of every 9.
+    expect(chosen(8, 512)).toBe('winograd-2');
   });
 });

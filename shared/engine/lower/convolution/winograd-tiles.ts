@@ -2,6 +2,9 @@ import { range } from '../../graph/index.js';
 import type { Value } from '../../graph/index.js';
 import type { LoweringContext } from '../context.js';
 import type { Emitted } from '../emitter.js';
+import type { AxisOrder } from '../layouts.js';
+import { bandsOf } from './bands.js';
+import type { Band } from './bands.js';
 import { winogradMatrix } from './winograd-matrices.js';
 import type { WinogradMatrixName } from './winograd-matrices.js';
 
@@ -29,7 +32,7 @@ function transform(context: LoweringContext, name: WinogradMatrixName, { m, r }:
   );
 }
 
-interface CutOptions {
+interface Cut {
   /** Side of the tiles. */
   readonly side: number;
   /** Rows and columns between tiles. */
@@ -38,87 +41,118 @@ interface CutOptions {
   readonly pad: number;
   /** 2 = the four phases of every second row and column, side by side as channels. */
   readonly phases: 1 | 2;
-  readonly salt?: string;
 }
 
-/** Cuts an NHWC image into tiles: [side * side, tiles * phases^2 * C], tiles in the order (n, row, column). */
-function cutTiles(context: LoweringContext, image: Value, { side, step, pad, phases, salt }: CutOptions): Emitted {
+/** Cuts a band of an NHWC image into tiles: [side * side, tiles, phases^2 * C], tiles in the order (n, row, column). */
+function cutTiles(context: LoweringContext, image: Value, { side, step, pad, phases }: Cut, band: Band): Emitted {
   const { emitter, layouts } = context;
   const [n, h, w, c] = image.shape as readonly [number, number, number, number];
   const [down, across] = [Math.ceil(h / phases / step), Math.ceil(w / phases / step)];
   const outside = n * h * w;
-  const key = `tiles:${[n, h, w, side, step, pad, phases].join('_')}`;
-  const count = side * side * n * down * across * phases * phases;
-  const indices = emitter.table(key, [count], () => {
+  const key = `tiles:${[n, h, w, side, step, pad, phases, band.from, band.to].join('_')}`;
+  const tiles = (band.to - band.from) * across;
+  const indices = emitter.table(key, [side * side * tiles * phases * phases], () => {
     const rows: number[] = [];
     for (let i = 0; i < side; i++)
       for (let j = 0; j < side; j++)
-        for (let b = 0; b < n; b++)
-          for (let ty = 0; ty < down; ty++)
-            for (let tx = 0; tx < across; tx++)
-              for (let p = 0; p < phases; p++)
-                for (let q = 0; q < phases; q++) {
-                  const y = phases * (ty * step + i) + p - pad;
-                  const x = phases * (tx * step + j) + q - pad;
-                  rows.push(y < 0 || x < 0 || y >= h || x >= w ? outside : (b * h + y) * w + x);
-                }
+        for (let row = band.from; row < band.to; row++)
+          for (let tx = 0; tx < across; tx++)
+            for (let p = 0; p < phases; p++)
+              for (let q = 0; q < phases; q++) {
+                const [b, ty] = [Math.floor(row / down), row % down];
+                const y = phases * (ty * step + i) + p - pad;
+                const x = phases * (tx * step + j) + q - pad;
+                rows.push(y < 0 || x < 0 || y >= h || x >= w ? outside : (b * h + y) * w + x);
+              }
     return Int32Array.from(rows);
   });
   const rows = emitter.reshape(layouts.in(image, natural), [outside, c]);
   const complete = pad === 0 && down * step * phases === h && across * step * phases === w;
   const padded = complete ? rows : emitter.pad(rows, [0, 0], [1, 0]); // One row of zeros stands for the outside.
-  const gathered = emitter.gather(padded, indices, 0, salt);
-  return emitter.reshape(gathered, [side * side, (count / (side * side)) * c]);
+  return emitter.reshape(emitter.gather(padded, indices, 0), [side * side, tiles, phases * phases * c]);
 }
 
-/** Number of tiles of an image of `height` x `width` results. */
-export const tileCount = (n: number, height: number, width: number, m: number): number =>
-  n * Math.ceil(height / m) * Math.ceil(width / m);
+/** The bands in which a result of this shape is computed from `channels` channels by a filter of `taps` transformed numbers. */
+export function resultBands(
+  context: LoweringContext,
+  shape: readonly number[],
+  tiling: Tiling,
+  phases: 1 | 2,
+  { channels, filterSize }: { readonly channels: number; readonly filterSize: number },
+): Band[] {
+  const [n, height, width] = shape as readonly [number, number, number];
+  const { m, r } = tiling;
+  const [down, across] = [Math.ceil(height / phases / m), Math.ceil(width / phases / m)];
+  const taps = (m + r - 1) * (m + r - 1);
+  return bandsOf({
+    rowsPerImage: down,
+    images: n,
+    bytesPerRow: 4 * taps * across * channels,
+    filterBytes: 4 * taps * filterSize,
+    bandBytes: context.options.bandBytes,
+    wholeImages: (height / phases) % m !== 0 || (width / phases) % m !== 0,
+  });
+}
 
-/** Transformed tiles of a padded image: [t*t, tiles, phases^2 * C]. */
+/** The order of a tile's numbers behind its taps: of every tile its channels, or of every channel its tiles. */
+export type TileOrder = 'by-tile' | 'by-channel';
+
+function transformTiles(
+  context: LoweringContext,
+  name: WinogradMatrixName,
+  tiling: Tiling,
+  tiles: Emitted,
+  order: TileOrder,
+): Emitted {
+  const rows = order === 'by-tile' ? tiles : context.emitter.transpose(tiles, [0, 2, 1]);
+  const transformed = transform(context, name, tiling, rows);
+  return context.emitter.reshape(transformed, [transformed.shape[0]!, ...rows.shape.slice(1)]);
+}
+
+/** Transformed tiles of a band of a padded image: [t*t, tiles, phases^2 * C], or by channel. */
 export function imageTiles(
   context: LoweringContext,
   image: Value,
   tiling: Tiling,
   phases: 1 | 2,
-  salt?: string,
+  band: Band,
+  order: TileOrder = 'by-tile',
 ): Emitted {
-  const t = tiling.m + tiling.r - 1;
-  const tiles = cutTiles(context, image, {
-    side: t,
-    step: tiling.m,
-    pad: 1,
-    phases,
-    ...(salt === undefined ? {} : { salt }),
-  });
-  const channels = image.shape[3]! * phases * phases;
-  return context.emitter.reshape(transform(context, 'image', tiling, tiles), [
-    t * t,
-    tiles.shape[1]! / channels,
-    channels,
-  ]);
+  const side = tiling.m + tiling.r - 1;
+  const tiles = cutTiles(context, image, { side, step: tiling.m, pad: 1, phases }, band);
+  return transformTiles(context, 'image', tiling, tiles, order);
 }
 
-/** Adjoint of `placeResult`: transformed tiles of the gradient of a result, [t*t, tiles, O]. */
-export function resultGradientTiles(context: LoweringContext, dy: Value, tiling: Tiling): Emitted {
-  const t = tiling.m + tiling.r - 1;
-  const tiles = cutTiles(context, dy, { side: tiling.m, step: tiling.m, pad: 0, phases: 1 });
-  const channels = dy.shape[3]!;
-  const transformed = transform(context, 'result-adjoint', tiling, tiles);
-  return context.emitter.reshape(transformed, [t * t, tiles.shape[1]! / channels, channels]);
+/** Adjoint of `placeResult`: transformed tiles of the gradient of a result, [t*t, tiles, O], or by channel. */
+export function resultGradientTiles(
+  context: LoweringContext,
+  dy: Value,
+  tiling: Tiling,
+  band: Band,
+  order: TileOrder = 'by-tile',
+): Emitted {
+  const tiles = cutTiles(context, dy, { side: tiling.m, step: tiling.m, pad: 0, phases: 1 }, band);
+  return transformTiles(context, 'result-adjoint', tiling, tiles, order);
 }
 
 /**
- * Transformed filter: [t*t, groups * C, O], where groups is 4 for phased transforms. Depends on weights only; emitted
+ * Transformed filter: [t*t, groups * C, O] (or O and C exchanged, by `order`), where groups is 4 for phased transforms. Depends on weights only; emitted
  * before the image's tiles, because ONNX Runtime runs the branch that was made last first: each transformed filter is
  * then made when it is needed, not all of them at the start.
  */
-export function filterTaps(context: LoweringContext, filter: Value, name: WinogradMatrixName, tiling: Tiling): Emitted {
+export function filterTaps(
+  context: LoweringContext,
+  filter: Value,
+  name: WinogradMatrixName,
+  tiling: Tiling,
+  order: AxisOrder = natural,
+): Emitted {
   const { emitter, layouts } = context;
-  const [kh, kw, c, o] = filter.shape as readonly [number, number, number, number];
+  const rows = layouts.in(filter, order);
+  const [kh, kw, left, right] = rows.shape as readonly [number, number, number, number];
   const t = tiling.m + tiling.r - 1;
-  const taps = transform(context, name, tiling, emitter.reshape(layouts.in(filter, natural), [kh * kw, c * o]));
-  return emitter.reshape(taps, [t * t, (taps.shape[0]! / (t * t)) * c, o]);
+  const taps = transform(context, name, tiling, emitter.reshape(rows, [kh * kw, left * right]));
+  return emitter.reshape(taps, [t * t, (taps.shape[0]! / (t * t)) * left, right]);
 }
 
 /** From the gradient of transformed taps to the filter's, in model layout [kh, kw, C, O]. */
@@ -132,47 +166,66 @@ export function placeFilterGradient(
   context.layouts.place(value, transform(context, name, tiling, dTaps), natural);
 }
 
-/** From products [t*t, tiles, phases^2 * O] to the NHWC result, each phase on its own rows and columns; adds the bias. */
+/**
+ * From products [t*t, tiles, phases^2 * O] of every band, or by channel, to the NHWC result, each phase on its own rows
+ * and columns; adds the bias.
+ */
 export function placeResult(
   context: LoweringContext,
   value: Value,
   tiling: Tiling,
-  products: Emitted,
   phases: 1 | 2,
+  bands: readonly Band[],
+  products: (band: Band) => { readonly tensor: Emitted; readonly order: TileOrder },
 ): void {
   const { emitter, layouts } = context;
-  const { m } = tiling;
-  const [n, height, width, o] = value.shape as readonly [number, number, number, number];
+  const bias = context.biasOf(value);
+  const parts = bands.map((band) => {
+    const { tensor, order } = products(band);
+    const transformed = transform(context, 'result', tiling, tensor);
+    const moved = emitter.reshape(transformed, [transformed.shape[0]!, ...tensor.shape.slice(1)]);
+    const tiles = order === 'by-tile' ? moved : emitter.transpose(moved, [0, 2, 1]);
+    const rows = untile(context, value, tiling, phases, band, tiles);
+    return bias === undefined ? rows : emitter.emit('Add', [rows, layouts.natural(bias)], rows.shape);
+  });
+  layouts.place(value, emitter.concat(parts, 0), natural);
+}
+
+/** A band's results [m*m, tiles, phases^2 * O] on their rows and columns: [pixels, O]. */
+function untile(
+  context: LoweringContext,
+  value: Value,
+  { m }: Tiling,
+  phases: 1 | 2,
+  band: Band,
+  tiles: Emitted,
+): Emitted {
+  const { emitter } = context;
+  const [, height, width, o] = value.shape as readonly [number, number, number, number];
   const [h, w] = [height / phases, width / phases];
   const [down, across] = [Math.ceil(h / m), Math.ceil(w / m)];
-  const tiles = transform(context, 'result', tiling, products);
+  const rows = band.to - band.from;
   const square = phases * phases;
-  let result: Emitted;
-  if (h % m !== 0 || w % m !== 0) {
-    // Partial tiles at the border: pick the rows that exist.
-    const indices = emitter.table(`untile:${[n, h, w, m, phases].join('_')}`, [n * height * width], () =>
-      Int32Array.from(
-        range(n).flatMap((b) =>
-          range(height).flatMap((y) =>
-            range(width).map((x) => {
-              const [ry, rx] = [Math.floor(y / phases), Math.floor(x / phases)];
-              const place = (ry % m) * m + (rx % m);
-              const tile = (b * down + Math.floor(ry / m)) * across + Math.floor(rx / m);
-              return (place * n * down * across + tile) * square + (y % phases) * phases + (x % phases);
-            }),
-          ),
+  if (h % m === 0 && w % m === 0) {
+    const pixels = [rows * m * phases * width, o];
+    const apart = emitter.reshape(tiles, phases === 1 ? [m, m, rows, across, o] : [m, m, rows, across, 2, 2, o]);
+    return emitter.reshape(emitter.transpose(apart, phases === 1 ? [2, 0, 3, 1, 4] : [2, 0, 4, 3, 1, 5, 6]), pixels);
+  }
+  // Partial tiles at the border: pick the rows that exist. Bands are whole images then.
+  const images = rows / down;
+  const indices = emitter.table(`untile:${[images, h, w, m, phases].join('_')}`, [images * height * width], () =>
+    Int32Array.from(
+      range(images).flatMap((b) =>
+        range(height).flatMap((y) =>
+          range(width).map((x) => {
+            const [ry, rx] = [Math.floor(y / phases), Math.floor(x / phases)];
+            const place = (ry % m) * m + (rx % m);
+            const tile = (b * down + Math.floor(ry / m)) * across + Math.floor(rx / m);
+            return (place * rows * across + tile) * square + (y % phases) * phases + (x % phases);
+          }),
         ),
       ),
-    );
-    result = emitter.gather(emitter.reshape(tiles, [m * m * n * down * across * square, o]), indices, 0);
-  } else if (phases === 1) {
-    result = emitter.transpose(emitter.reshape(tiles, [m, m, n, down, across, o]), [2, 3, 0, 4, 1, 5]);
-  } else {
-    const apart = emitter.reshape(tiles, [m, m, n, down, across, 2, 2, o]);
-    result = emitter.transpose(apart, [2, 3, 0, 5, 4, 1, 6, 7]);
-  }
-  result = emitter.reshape(result, value.shape);
-  const bias = context.biasOf(value);
-  if (bias !== undefined) result = emitter.emit('Add', [result, layouts.natural(bias)], value.shape);
-  layouts.place(value, result, natural);
+    ),
+  );
+  return emitter.gather(emitter.reshape(tiles, [m * m * rows * across * square, o]), indices, 0);
 }
