@@ -1,13 +1,12 @@
 /** Commands that say how good a checkpoint is. */
-import { engineKinds, SamplingAlgorithmSchema, ThawError } from '@thaw/shared/protocol';
+import { engineNames, SamplingAlgorithmSchema, ThawError } from '@thaw/shared/protocol';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { requireCluster } from '../cluster/cluster-file.js';
 import { clusterSamplers, samplersAt } from '../cluster/samplers.js';
 import { printResult } from '../terminal/output.js';
 import { attempt, command, storeOf, wholeNumber, withStore } from './subcommand.js';
 
-const engineOption = (): Option =>
-  new Option('--engine <kind>', 'engine').choices(['auto', ...engineKinds]).default('auto');
+const engineOption = (): Option => new Option('--engine <kind>', 'engine').choices([...engineNames]).default('auto');
 
 /** A number of images, or all of them. */
 const countOrAll = (text: string): number | 'all' => {

@@ -89,7 +89,7 @@ describe('thaw evaluate', () => {
 
   it('writes the report as JSON, Markdown and a page; the distance on the classifier is not called FID', async () => {
     const { storeUrl } = options;
-    const trained = { storeUrl, dataset: 'shades', epochs: 2, seed: 0, limit: 1000, engine: 'auto' };
+    const trained = { storeUrl, dataset: 'shades', epochs: 2, seed: 0, limit: 1000, engine: 'auto' as const };
     expect(await trainFeaturesCommand(trained)).toMatchObject({ classes: 2, heldOut: 30 });
     const out = join(folder, 'report');
     const { report, files } = await evaluateCheckpoint({ ...options, out });

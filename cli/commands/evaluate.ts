@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SamplingAlgorithm } from '@thaw/shared/diffusion';
-import { openEngine, type Engine, type EngineKind } from '@thaw/shared/engine';
+import { openEngine, type Engine } from '@thaw/shared/engine';
 import {
   asksForFrechet,
   evaluate,
@@ -17,7 +17,7 @@ import {
   type Evaluation,
   type EvaluationReport,
 } from '@thaw/shared/evaluation';
-import { ThawError } from '@thaw/shared/protocol';
+import { ThawError, type EngineName } from '@thaw/shared/protocol';
 import { createLogger, systemClock, systemEntropy } from '@thaw/shared/runtime';
 import { newestCheckpoint, openStore, type ObjectStore } from '@thaw/shared/storage';
 import { CheckpointModels, datasetImages, localEstimates } from '@thaw/sampler';
@@ -41,7 +41,7 @@ export interface EvaluateOptions extends FeaturesChoice {
   readonly sampler: SamplingAlgorithm;
   readonly calls?: number;
   readonly seed: number;
-  readonly engine: string;
+  readonly engine: EngineName;
   /** Images in a network call, without a cluster. */
   readonly batch: number;
   /** Samplers that restore the images, as they are known now; this process does unless given. */
@@ -78,7 +78,7 @@ async function evaluateHere(options: EvaluateOptions, named: NamedCheckpoint): P
     });
   const step = named.step ?? (await newestCheckpoint(store, run))?.manifest.step;
   if (step === undefined) throw new ThawError('THAW_CHECKPOINT_NOT_FOUND', `Run ${run} has no checkpoint yet.`);
-  const engine = await openEngine({ kind: options.engine as EngineKind | 'auto', workers: 1 });
+  const engine = await openEngine({ kind: options.engine, workers: 1 });
   const logger = createLogger({ service: 'evaluate', level: 'error' });
   const models = new CheckpointModels({ store, engine, batchSizes: [options.batch], keepVersions: 1, logger });
   try {
@@ -106,7 +106,7 @@ async function evaluateOnSamplers(
   for (const signal of signals) process.once(signal, interrupt);
   let engine: Engine | undefined;
   const classifier = async (): Promise<{ store: ObjectStore; engine: Engine }> => {
-    engine = await openEngine({ kind: options.engine as EngineKind | 'auto', workers: 1 });
+    engine = await openEngine({ kind: options.engine, workers: 1 });
     return { store: await openStore(options.storeUrl), engine };
   };
   try {

@@ -1,7 +1,7 @@
 /** Features of a Frechet distance: `thaw features train`, and the choice of `thaw evaluate`. */
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { openEngine, type Engine, type EngineKind } from '@thaw/shared/engine';
+import { openEngine, type Engine } from '@thaw/shared/engine';
 import {
   openClassifierFeatures,
   openOnnxFeatures,
@@ -10,7 +10,7 @@ import {
   type Classifier,
   type FeatureExtractor,
 } from '@thaw/shared/evaluation';
-import { ThawError } from '@thaw/shared/protocol';
+import { ThawError, type EngineName } from '@thaw/shared/protocol';
 import { openStore, type ObjectStore } from '@thaw/shared/storage';
 import { createProgress } from '../terminal/progress.js';
 
@@ -57,13 +57,13 @@ export interface TrainFeaturesOptions {
   readonly epochs: number;
   readonly seed: number;
   readonly limit: number;
-  readonly engine: string;
+  readonly engine: EngineName;
 }
 
 export async function trainFeaturesCommand(options: TrainFeaturesOptions): Promise<Classifier> {
   const { dataset, size, epochs, seed, limit } = options;
   const store = await openStore(options.storeUrl);
-  const engine = await openEngine({ kind: options.engine as EngineKind | 'auto', workers: 1 });
+  const engine = await openEngine({ kind: options.engine, workers: 1 });
   const progress = createProgress();
   try {
     return await trainFeatures(store, engine, { dataset, size, epochs, seed, limit }, (done, total, loss) =>
