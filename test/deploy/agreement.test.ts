@@ -55,7 +55,7 @@ const containerOf = (name: string): Container => workload(name).spec!.template!.
 /** Settings that a cluster leaves at their defaults, by service: everything else must be in the manifests. */
 const leftAtDefault: Record<keyof typeof services, string[]> = {
   coordinator: ['natsToken', 'name', 'heartbeatMs', 'channel', 'gatedChannel', 'gateMargin', 'evaluationImages', 'keepCheckpoints', 'keepCheckpointEverySteps', 'retentionGraceMs', 'keepJobsMs', 'stragglerFactor', 'stragglerSteps', 'stragglerPolicy', 'rebalanceGain', 'allowedOrigins', 'logLevel'],
-  trainer: ['natsToken', 'heartbeatMs', 'cacheBytes', 'logLevel'],
+  trainer: ['natsToken', 'heartbeatMs', 'cacheBytes', 'recompute', 'logLevel'],
   sampler: [
     ...['natsToken', 'batchSizes', 'maxRows', 'maxQueuedRows', 'detectionMs', 'pollMs', 'keepVersions', 'allowedOrigins'],
     ...['maxBodyBytes', 'maxPixels', 'maxWatchers', 'maxWaitMs', 'logLevel'],
