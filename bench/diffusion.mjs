@@ -67,7 +67,7 @@ async function measure(given) {
       for (const one of running) {
         const { cpuMs, peakRssMiB } = await one.ask({ do: 'call', index });
         if (position >= warmUp) one.cpuMs[index].push(cpuMs);
-        one.peakRssMiB = peakRssMiB;
+        one.peakRssMiB = Math.max(one.peakRssMiB, peakRssMiB);
       }
     return summary(work, running, errors);
   } finally {

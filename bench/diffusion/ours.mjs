@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { degradationOf, degradationProgram, tableInputs, trainingProgram } from '@thaw/shared/diffusion';
 import { fromStored, gradientName, openEngine, toStored } from '@thaw/shared/engine';
 import { fromOfficial, networkWeightSpecs, toOfficial } from '@thaw/shared/model';
+import { peakRssMiB, resetPeakRss } from '../peak-memory.mjs';
 import { runOf } from './inputs.mjs';
 
 const built = (path) => import(new URL(`../../services/${path}`, import.meta.url).href);
@@ -50,15 +51,19 @@ async function prepare(work, folder) {
   }
 
   const specs = networkWeightSpecs(run.network, run.data);
-  const stored = (compiled) =>
-    compiled.weights.map((w) => [w, toStored(w, fromOfficial(specs[w.name], weights[w.name]))]);
+  /** One weight in stored order; taken out of `weights`, since peak memory is measured. */
+  const takeStored = (w) => {
+    const data = toStored(w, fromOfficial(specs[w.name], weights[w.name]));
+    delete weights[w.name];
+    return data;
+  };
   if (work.kind === 'sample') {
     const { samplingProgram } = await built('sampler/dist/models/index.js');
     const compiled = await engine.load(samplingProgram(run, batch, degradation));
     const values = Object.fromEntries(
-      stored(compiled).map(([w, data]) => {
-        const copy = new Float32Array(new SharedArrayBuffer(data.byteLength));
-        copy.set(data);
+      compiled.weights.map((w) => {
+        const copy = new Float32Array(new SharedArrayBuffer(4 * w.size));
+        copy.set(takeStored(w));
         return [w.name, copy];
       }),
     );
@@ -75,20 +80,16 @@ async function prepare(work, folder) {
 
   const { averageUpdateOf, createLayout, simdKernels } = await built('trainer/dist/index.js');
   const compiled = await engine.load(trainingProgram(run, batch, degradation));
-  const initial = stored(compiled);
-  const layout = createLayout(
-    initial.map(([w, data]) => ({ name: w.name, size: data.length })),
-    1,
-  );
-  const kernels = simdKernels({ capacityBytes: 6 * 4 * layout.valueCount + 65_536 });
+  const layout = createLayout(compiled.weights, 1);
+  const kernels = simdKernels({ capacityBytes: 5 * 4 * layout.valueCount + 65_536 });
   const zeros = () => kernels.float32(layout.valueCount);
   const arrays = { weights: zeros(), ema: zeros(), firstMoment: zeros(), secondMoment: zeros() };
-  layout.tensors.forEach(({ offset }, i) => arrays.weights.set(initial[i][1], offset));
+  layout.tensors.forEach(({ offset }, i) => arrays.weights.set(takeStored(compiled.weights[i]), offset));
   arrays.ema.set(arrays.weights);
   const views = Object.fromEntries(
     layout.tensors.map(({ name, offset, size: count }) => [name, arrays.weights.subarray(offset, offset + count)]),
   );
-  const gradient = zeros();
+  let gradient = new Float32Array(layout.valueCount);
   const sums = kernels.int32(layout.valueCount);
   const [maxima, largest] = [new Float32Array(layout.blockCount), new Uint32Array(layout.blockCount)];
   const update = {
@@ -99,16 +100,24 @@ async function prepare(work, folder) {
     average: averageUpdateOf({ every: 1, startStep: 0, decay: 0.995 }, 10),
   };
   let version = 0;
-  const gradients = (k) =>
-    compiled.run({
+  // The engine fills the lane's gradient, which goes to its thread and back, as in a trainer.
+  const gradients = async (k) => {
+    const into = layout.tensors.map(({ name, offset, size: count }) => [
+      gradientName(name),
+      gradient.subarray(offset, offset + count),
+    ]);
+    const outputs = await compiled.run({
       weights: views,
       weightsVersion: version++,
       inputs: { x0: images, severity: Int32Array.from(severities[k]), ...tables },
+      into: Object.fromEntries(into),
     });
+    gradient = new Float32Array(outputs[gradientName(layout.tensors[0].name)].buffer);
+    return outputs;
+  };
   // What a trainer that computes the only lane does in a step, but for the network.
   call = async (k) => {
-    const outputs = await gradients(k);
-    for (const { name, offset } of layout.tensors) gradient.set(outputs[gradientName(name)], offset);
+    await gradients(k);
     kernels.blockMaxima(layout, 0, layout.blockCount, gradient, maxima);
     sums.fill(0);
     kernels.addQuantised(layout, 0, layout.blockCount, gradient, update.exponents, sums, 0);
@@ -132,11 +141,12 @@ for await (const line of createInterface({ input: process.stdin })) {
   if (request.do === 'prepare') await prepare(request.work, request.folder);
   else if (request.do === 'result') await result(request.file, request.index ?? 0);
   else {
+    resetPeakRss();
     const before = process.cpuUsage();
     await call(request.index);
     const { user, system } = process.cpuUsage(before);
     answer.cpuMs = (user + system) / 1000;
-    answer.peakRssMiB = process.resourceUsage().maxRSS / 1024;
+    answer.peakRssMiB = peakRssMiB();
   }
   process.stdout.write(`${JSON.stringify(answer)}\n`);
 }

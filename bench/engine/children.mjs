@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url';
 
 const ours = fileURLToPath(new URL('./ours.mjs', import.meta.url));
 const torchScript = fileURLToPath(new URL('../peers/torch_unet.py', import.meta.url));
+/** As `thaw up` starts its processes (cli/cluster/children.ts). */
+const asLaunched = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '1048576' };
 const oneThread = { OMP_NUM_THREADS: '1', MKL_NUM_THREADS: '1' };
 
 /** A Python with torch: that of THAW_BENCH_PYTHON, else python3; undefined where there is none. */
@@ -42,7 +44,10 @@ export function contestants(kind, torch, compile) {
 
 /** Starts a contestant; `ask` resolves with its answer. */
 export function start({ command: [program, ...args], name }) {
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...oneThread } });
+  const child = spawn(program, args, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { ...(program === process.execPath && asLaunched), ...process.env, ...oneThread },
+  });
   let complaint = '';
   child.stderr.on('data', (chunk) => (complaint = (complaint + chunk).slice(-2000)));
   const waiting = [];

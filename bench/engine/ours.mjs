@@ -6,21 +6,12 @@ import { createInterface } from 'node:readline';
 import * as tf from '@tensorflow/tfjs-core';
 import { fromStored, gradientName, openEngine, toStored } from '@thaw/shared/engine';
 import { fromOfficial, toOfficial, unet, unetWeightSpecs } from '@thaw/shared/model';
+import { peakRssMiB, resetPeakRss } from '../peak-memory.mjs';
 import { networkOf } from './network.mjs';
 
 const [variant] = process.argv.slice(2);
 let call;
 let result;
-
-/** Forgets the peak of resident memory, so that what preparation took is not counted as a step's (Linux; elsewhere all is counted). */
-function resetPeakRss() {
-  if (process.platform === 'linux') writeFileSync('/proc/self/clear_refs', '5');
-}
-
-function peakRssMiB() {
-  if (process.platform !== 'linux') return process.resourceUsage().maxRSS / 1024;
-  return Number(/VmHWM:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) / 1024;
-}
 
 const shared = (data) => {
   const copy = new Float32Array(new SharedArrayBuffer(data.byteLength));
@@ -102,8 +93,14 @@ async function prepareNetwork(work, folder) {
     call = () => Promise.all([0, 1, 2, 3].map(() => compiled.run({ weights, weightsVersion: 0, inputs })));
     return;
   }
-  // Weights change in every step of a training, so their copy into the worker is part of the call.
-  call = () => compiled.run({ weights, weightsVersion: kind === 'train' ? step++ : 0, inputs });
+  // Weights change in every step of a training, so their copy into the worker, where one is needed, is part of the call. Results go
+  // into the arrays of the call before, as trainers do it.
+  let before = {};
+  call = async () => {
+    const version = kind === 'train' ? step++ : 0;
+    before = await compiled.run({ weights, weightsVersion: version, inputs, into: kind === 'train' ? before : {} });
+    return before;
+  };
   result = async (file) => {
     const outputs = await call();
     if (kind === 'forward') {

@@ -8,7 +8,7 @@ import math
 import resource
 import sys
 
-from torch_unet import F, read_tensors, torch, unet
+from torch_unet import F, peak_mib, read_tensors, reset_peak, torch, unet
 
 
 def window(taps, sigma):
@@ -135,11 +135,12 @@ def main():
         elif request["do"] == "result":
             result(request["file"], request.get("index", 0))
         else:
+            reset_peak()
             before = resource.getrusage(resource.RUSAGE_SELF)
             call(request["index"])
             after = resource.getrusage(resource.RUSAGE_SELF)
             answer["cpuMs"] = 1000 * (after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
-            answer["peakRssMiB"] = after.ru_maxrss / 1024
+            answer["peakRssMiB"] = peak_mib(after)
         print(json.dumps(answer), flush=True)
 
 

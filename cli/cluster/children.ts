@@ -23,6 +23,12 @@ export interface Child {
   stop(graceMs?: number): Promise<void>;
 }
 
+/**
+ * For glibc's allocator; others do not know them. Threads share two heaps instead of one each: what is free in one serves the others. And
+ * what is large is given back when it is freed, for good: left alone, the allocator begins to keep blocks of up to 32 MiB.
+ */
+export const allocatorSettings = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '1048576' } as const;
+
 const inherited = (): Record<string, string> =>
   Object.fromEntries(
     Object.entries(process.env).filter(
@@ -59,7 +65,7 @@ export async function startChild(spec: ChildSpec, logDir: string, readyTimeoutMs
   const logFile = join(logDir, `${spec.name}.log`);
   const log = openSync(logFile, 'a', 0o600);
   const child: ChildProcess = spawn(process.execPath, [spec.script], {
-    env: { ...inherited(), ...spec.env },
+    env: { ...allocatorSettings, ...inherited(), ...spec.env },
     stdio: ['ignore', 'pipe', log, 'ipc'],
     detached: true,
   });

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { networkWeights } from '@thaw/shared/diffusion';
 import type { RunConfig } from '@thaw/shared/protocol';
 import { builtFile } from '@thaw/shared/runtime';
+import { allocatorSettings } from '../cluster/children.js';
 import { mebibytes, table } from '../terminal/output.js';
 import { searchLargestBatch, type Trial } from './largest-batch.js';
 import { readRunFile } from './run-file.js';
@@ -112,7 +113,7 @@ function tryBatch(
   const child = spawn(
     process.execPath,
     [fileURLToPath(builtFile(import.meta.url, './measure-step.js')), file, String(microBatch), recompute],
-    { stdio: ['ignore', 'pipe', 'ignore'] },
+    { stdio: ['ignore', 'pipe', 'ignore'], env: { ...allocatorSettings, ...process.env } },
   );
   let above = false;
   const watch = setInterval(() => {

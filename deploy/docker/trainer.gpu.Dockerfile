@@ -15,7 +15,8 @@ RUN npm ci --no-audit --no-fund && npx --no tsc -b && rm -rf node_modules \
 FROM nvidia/cuda:12.8.1-cudnn-runtime-ubuntu24.04
 # Node from the image that built: one binary, no package manager at run time.
 COPY --from=build /usr/local/bin/node /usr/local/bin/node
-ENV NODE_ENV=production
+# Memory: as `thaw up` starts it (cli/cluster/children.ts).
+ENV NODE_ENV=production MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=1048576
 WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules

@@ -29,9 +29,8 @@ import { createLayout } from './reduce/index.js';
 /** A trainer without a step for so long is reported as not ready. */
 const stepLimitMs = 10 * 60_000;
 
-/** Weights, average, moments, totals of two steps, and gradients of the lanes at hand; the rest is for the probe. */
-const kernelBytes = (valueCount: number, lanes: number): number =>
-  4 * valueCount * (6 + Math.min(lanes, 8)) + (4 << 20);
+/** Weights, average, moments and totals of two steps; the rest is for the probe. */
+const kernelBytes = (valueCount: number): number => 4 * valueCount * 6 + (4 << 20);
 
 async function main(): Promise<void> {
   const service = await startService('trainer', TrainerConfigSchema);
@@ -49,7 +48,7 @@ async function main(): Promise<void> {
   const engine = await LaneEngine.open(run, config.engine, config.workers, recompute);
   lifecycle.onStop('engine', () => engine.close());
   const layout = createLayout(engine.weights, lanes);
-  const kernels = simdKernels({ capacityBytes: kernelBytes(layout.valueCount, lanes) });
+  const kernels = simdKernels({ capacityBytes: kernelBytes(layout.valueCount) });
   const fingerprint = await engine.fingerprint(kernels);
   const { reason, kind, blockedConv } = engine.engine.describe();
   logger.info('Engine ready', {
@@ -129,7 +128,6 @@ async function main(): Promise<void> {
       engine,
       layout,
       source,
-      kernels,
       weights: weightViews(state, arrays.weights),
       nowMs: () => clock.nowMs(),
       dispatch: (event) => {

@@ -45,6 +45,51 @@ describe.each(['onnx-cpu', 'tfjs-wasm'] as const)('%s', (kind) => {
   });
   afterAll(() => engine.close());
 
+  it('gives results in arrays that it is given, several in one buffer, with the same bits', async () => {
+    const { outputs: specs } = compiled;
+    const expected = await compiled.run(callOf(compiled));
+    let space = new Float32Array(73 + 5);
+    for (let round = 0; round < 2; round++) {
+      const into = { 'grad/bias': space.subarray(1, 5), 'grad/kernel': space.subarray(5, 77) };
+      const outputs = await compiled.run(callOf(compiled, { into }));
+      expect(outputs).toEqual(expected);
+      expect(Object.keys(outputs).sort()).toEqual(specs.map(({ name }) => name).sort());
+      expect(outputs['grad/bias']!.buffer).toBe(outputs['grad/kernel']!.buffer);
+      space = new Float32Array(outputs['grad/kernel']!.buffer as ArrayBuffer);
+      expect([...space.subarray(1, 5)]).toEqual([...expected['grad/bias']!]);
+      space.fill(7);
+    }
+  });
+
+  it.each([
+    ['of another size', { 'grad/bias': new Float32Array(5) }, "array for output 'grad/bias' needs 4 values, got 5"],
+    ['of another type', { rowPlusOne: new Float32Array(2) }, 'must be a Int32Array, got Float32Array'],
+    ['for no output', { bias: new Float32Array(4) }, "'bias' is not one of its outputs"],
+    ['on shared memory', { 'grad/bias': shared(new Float32Array(4)) }, 'cannot be handed over'],
+  ])('refuses an array for a result that is %s', async (_, into, problem) => {
+    await expect(compiled.run(callOf(compiled, { into }))).rejects.toMatchObject({
+      code: 'THAW_ENGINE_CALL_INVALID',
+      message: expect.stringContaining(problem) as string,
+    });
+  });
+
+  it('reads weights at any place of shared memory, and the new ones after they were changed', async () => {
+    const all = new Float32Array(new SharedArrayBuffer(4 * 200));
+    const weights: Record<string, Float32Array> = {};
+    let at = 1;
+    for (const weight of compiled.weights) {
+      weights[weight.name] = all.subarray(at, (at += weight.size));
+      weights[weight.name]!.set(toStored(weight, modelWeights[weight.name]!));
+    }
+    const first = await compiled.run({ weights, inputs, weightsVersion: 'a' });
+    expect(first).toEqual(await compiled.run(callOf(compiled)));
+    weights['bias']!.fill(0.5);
+    const changed = await compiled.run({ weights, inputs, weightsVersion: 'b' });
+    const copy = Object.fromEntries(Object.entries(weights).map(([name, values]) => [name, values.slice()]));
+    expect(changed).toEqual(await compiled.run({ weights: copy, inputs }));
+    expect(changed['loss']).not.toEqual(first['loss']);
+  });
+
   it('says what it is and what the program takes', () => {
     expect(engine.describe()).toMatchObject({ kind, reason: 'asked for', nodeVersion: process.versions.node });
     expect(engine.describe().package).toMatch(/@\d+\.\d+\.\d+$/);

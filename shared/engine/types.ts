@@ -243,11 +243,17 @@ export interface EngineCall {
    */
   readonly weights: Readonly<Record<string, Float32Array>>;
   /**
-   * ONNX Runtime takes no shared memory, so a worker copies shared weights into its own before it computes. Calls with
+   * Where ONNX Runtime cannot read shared memory (on Node 20), a worker copies shared weights into its own before it computes. Calls with
    * the same version and the same arrays do without: give a number that changes whenever the weights do.
    */
   readonly weightsVersion?: number | string;
   readonly inputs: Readonly<Record<string, TensorData>>;
+  /**
+   * Arrays for outputs, by name; views on one buffer are fine, if nothing else is in it. The call takes their buffers over (they are
+   * detached once it begins) and gives the filled arrays back among its outputs; they are gone if it fails. Whoever calls often spares
+   * the engine new memory for every result this way.
+   */
+  readonly into?: Readonly<Record<string, TensorData>>;
   /** A call not yet begun is dropped; the result of a running one is discarded. Rejects with THAW_ENGINE_ABORTED. */
   readonly signal?: AbortSignal;
 }

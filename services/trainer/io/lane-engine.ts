@@ -85,6 +85,7 @@ export class LaneEngine {
   /**
    * @param images of the lane at this step, in order
    * @param weights by name, stored order; must not change until the result is in
+   * @param into arrays for the gradients, by weight name; taken over, and given back as the result's
    */
   async compute(
     step: number,
@@ -92,10 +93,12 @@ export class LaneEngine {
     images: TrainingImages,
     weights: Readonly<Record<string, Float32Array>>,
     signal: AbortSignal,
+    into: Readonly<Record<string, Float32Array>> = {},
   ): Promise<LaneResult> {
     const inputs = { ...trainingInputs(this.#run, this.degradation, step, lane, images), ...this.#tables };
-    // The weights of a step are one version: each worker copies them once for all its lanes.
-    const outputs = await this.#program.run({ weights, inputs, signal, weightsVersion: step });
+    const places = Object.fromEntries(Object.entries(into).map(([name, array]) => [`grad/${name}`, array]));
+    // The weights of a step are one version: each worker copies them at most once for all its lanes.
+    const outputs = await this.#program.run({ weights, inputs, signal, weightsVersion: step, into: places });
     const gradients: Record<string, Float32Array> = {};
     for (const { name } of this.#program.weights) gradients[name] = outputs[`grad/${name}`] as Float32Array;
     return { loss: (outputs.loss as Float32Array)[0]!, gradients };

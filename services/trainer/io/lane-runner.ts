@@ -2,12 +2,10 @@
 import type { LaneEngine } from './lane-engine.js';
 import type { LaneSource } from './lane-source.js';
 import type { TrainerEvent } from '../member/events.js';
-import type { ArrayKernels } from '../kernels/index.js';
 import type { Layout } from '../reduce/index.js';
-import { nextTurn } from './next-turn.js';
 
-/** Copied without looking after anything else. */
-const valuesPerTurn = 1 << 22;
+/** So many gradients are kept between steps; what a step with more lanes needs beyond is made anew. */
+const keptGradients = 4;
 
 export interface LaneRunnerOptions {
   readonly engine: LaneEngine;
@@ -16,13 +14,13 @@ export interface LaneRunnerOptions {
   /** Views on the weights by name; read in place while a lane runs. */
   readonly weights: Readonly<Record<string, Float32Array>>;
   readonly nowMs: () => number;
-  readonly kernels: ArrayKernels;
   readonly dispatch: (event: TrainerEvent) => void;
 }
 
 export class LaneRunner {
   readonly #options: LaneRunnerOptions;
   readonly #running = new Map<string, { step: number; lane: number; abort: AbortController }>();
+  /** Gradients that nobody needs any more; the engine fills them anew. */
   readonly #free: Float32Array[] = [];
 
   constructor(options: LaneRunnerOptions) {
@@ -61,7 +59,7 @@ export class LaneRunner {
   }
 
   release(gradient: Float32Array): void {
-    if (this.#free.length < 4) this.#free.push(gradient);
+    if (this.#free.length < keptGradients) this.#free.push(gradient);
   }
 
   async #compute(
@@ -69,19 +67,16 @@ export class LaneRunner {
     lane: number,
     signal: AbortSignal,
   ): Promise<Extract<TrainerEvent, { kind: 'laneDone' }>> {
-    const { engine, layout, source, weights, kernels, nowMs } = this.#options;
+    const { engine, layout, source, weights, nowMs } = this.#options;
     const images = await source.read(lane, step, signal);
     const startMs = nowMs();
-    const { loss, gradients } = await engine.compute(step, lane, images, weights, signal);
-    const gradient = this.#free.pop() ?? kernels.float32(layout.valueCount);
-    let copied = 0;
-    for (const { name, offset, size } of layout.tensors) {
-      gradient.set(gradients[name]!, offset);
-      copied += size;
-      if (copied < valuesPerTurn) continue;
-      copied = 0;
-      await nextTurn();
-    }
+    const space = this.#free.pop() ?? new Float32Array(layout.valueCount);
+    const places = layout.tensors.map(
+      ({ name, offset, size }) => [name, space.subarray(offset, offset + size)] as const,
+    );
+    const { loss, gradients } = await engine.compute(step, lane, images, weights, signal, Object.fromEntries(places));
+    // The same memory, which has been to the engine's worker and back.
+    const gradient = new Float32Array(gradients[layout.tensors[0]!.name]!.buffer);
     return { kind: 'laneDone', step, lane, loss, gradient, computeMs: nowMs() - startMs };
   }
 }

@@ -83,12 +83,12 @@ export class TfjsEngine implements Engine {
     let disposed = false;
     const run = async (call: EngineCall): Promise<Record<string, TensorData>> => {
       if (disposed) throw new ThawError('THAW_ENGINE_CLOSED', `program '${name}' was disposed`);
-      checkCall({ name, weights, inputs }, call);
+      checkCall({ name, weights, inputs, outputs }, call);
       await Promise.resolve();
       this.#refuseWhenClosed();
       if (call.signal?.aborted === true)
         throw new ThawError('THAW_ENGINE_ABORTED', `a call of program '${name}' was cancelled`);
-      return this.#compute(definition, call);
+      return filled(this.#compute(definition, call), call.into ?? {});
     };
     const dispose = (): Promise<void> => {
       disposed = true;
@@ -147,6 +147,18 @@ export class TfjsEngine implements Engine {
   #refuseWhenClosed(): void {
     if (this.#closed) throw new ThawError('THAW_ENGINE_CLOSED', 'the engine was closed');
   }
+}
+
+/** Results in the arrays that the caller gave for them. */
+function filled(
+  results: Record<string, TensorData>,
+  into: Readonly<Record<string, TensorData>>,
+): Record<string, TensorData> {
+  for (const [name, array] of Object.entries(into)) {
+    array.set(results[name]!);
+    results[name] = array;
+  }
+  return results;
 }
 
 function tensors(

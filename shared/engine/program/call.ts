@@ -5,6 +5,7 @@ export interface CallSpec {
   readonly name: string;
   readonly weights: readonly StoredWeight[];
   readonly inputs: readonly NamedTensorSpec[];
+  readonly outputs: readonly NamedTensorSpec[];
 }
 
 /** Refuses a call whose tensors do not fit, with THAW_ENGINE_CALL_INVALID naming the first that does not. */
@@ -12,8 +13,14 @@ export function checkCall(program: CallSpec, call: EngineCall): void {
   for (const weight of program.weights)
     check(program.name, 'weight', weight.name, 'float32', weight.size, call.weights[weight.name]);
   for (const input of program.inputs) {
-    const size = input.shape.reduce((product, length) => product * length, 1);
-    check(program.name, 'input', input.name, input.dtype, size, call.inputs[input.name]);
+    check(program.name, 'input', input.name, input.dtype, sizeOf(input), call.inputs[input.name]);
+  }
+  for (const [name, array] of Object.entries(call.into ?? {})) {
+    const output = program.outputs.find((candidate) => candidate.name === name);
+    if (output === undefined) throw refuse(program.name, `'${name}' is not one of its outputs`);
+    check(program.name, 'array for output', name, output.dtype, sizeOf(output), array);
+    if (array.buffer instanceof SharedArrayBuffer)
+      throw refuse(program.name, `the array for output '${name}' is on shared memory and cannot be handed over`);
   }
   const known = new Set([...program.weights, ...program.inputs].map((tensor) => tensor.name));
   for (const name of [...Object.keys(call.weights), ...Object.keys(call.inputs)])
@@ -31,6 +38,7 @@ function check(program: string, kind: string, name: string, dtype: DType, size: 
   if (length !== size) throw refuse(program, `${kind} '${name}' needs ${size} values, got ${length}`);
 }
 
+const sizeOf = ({ shape }: NamedTensorSpec): number => shape.reduce((product, length) => product * length, 1);
 const refuse = (program: string, problem: string): ThawError =>
   new ThawError('THAW_ENGINE_CALL_INVALID', `program '${program}': ${problem}`);
 const describe = (data: unknown): string =>

@@ -15,14 +15,12 @@ export type WorkerRequest =
       readonly type: 'run';
       readonly call: number;
       readonly digest: string;
-      /**
-       * In the order of the program's weights. Absent when the worker already has this version. Without `version` the
-       * worker copies them at every call.
-       */
+      /** In the order of the program's weights. Absent when the worker has this version already. */
       readonly weights?: readonly Float32Array[];
-      readonly version?: string;
       /** In the order of the program's inputs. */
       readonly inputs: readonly TensorData[];
+      /** In the order of the program's outputs: arrays to be filled, handed over with the message. */
+      readonly results?: readonly (TensorData | undefined)[];
     }
   | { readonly type: 'close' };
 

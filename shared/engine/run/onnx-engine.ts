@@ -209,6 +209,7 @@ class CompiledProgram implements Compiled {
       program,
       weights: program.weights.map((weight) => call.weights[weight.name]!),
       inputs: program.inputs.map((input) => call.inputs[input.name]!),
+      ...(call.into !== undefined && { results: program.outputs.map(({ name }) => call.into![name]) }),
       ...(call.weightsVersion !== undefined && { version: String(call.weightsVersion) }),
       ...(call.signal !== undefined && { signal: call.signal }),
     });

@@ -20,6 +20,8 @@ export interface PoolCall {
   readonly weights: readonly Float32Array[];
   readonly version?: string;
   readonly inputs: readonly TensorData[];
+  /** Arrays to be filled, in the order of the program's outputs; handed over when the call is given to a worker. */
+  readonly results?: readonly (TensorData | undefined)[];
   readonly signal?: AbortSignal;
 }
 
@@ -194,21 +196,26 @@ export class WorkerPool {
   }
 
   #send(worker: PoolWorker, call: PendingCall): void {
-    const { program, weights, version, inputs, id } = call;
+    const { program, weights, version, inputs, results, id } = call;
     const held = worker.versions.get(program.digest);
     const holds =
       version !== undefined && held?.version === version && weights.every((weight, i) => weight === held.weights[i]);
     if (version === undefined) worker.versions.delete(program.digest);
     else if (!holds) worker.versions.set(program.digest, { version, weights });
     try {
-      send(worker, {
-        type: 'run',
-        call: id,
-        digest: program.digest,
-        inputs: inputs.map(compact),
-        ...(!holds && { weights: weights.map(compact) }),
-        ...(version !== undefined && { version }),
-      });
+      const handedOver = new Set((results ?? []).flatMap((array) => (array === undefined ? [] : [array.buffer])));
+      send(
+        worker,
+        {
+          type: 'run',
+          call: id,
+          digest: program.digest,
+          inputs: inputs.map(compact),
+          ...(!holds && { weights: weights.map(compact) }),
+          ...(results !== undefined && { results }),
+        },
+        [...handedOver] as ArrayBuffer[],
+      );
     } catch (error) {
       this.#schedule.settled(this.#workers.indexOf(worker));
       call.reject(error);
@@ -246,7 +253,8 @@ export class WorkerPool {
   }
 }
 
-const send = (worker: PoolWorker, request: WorkerRequest): void => worker.thread.postMessage(request);
+const send = (worker: PoolWorker, request: WorkerRequest, transfer: ArrayBuffer[] = []): void =>
+  worker.thread.postMessage(request, transfer);
 const closed = (): ThawError => new ThawError('THAW_ENGINE_CLOSED', 'the engine was closed');
 const aborted = (program: string): ThawError =>
   new ThawError('THAW_ENGINE_ABORTED', `a call of program '${program}' was cancelled`);

@@ -5,6 +5,8 @@ import type { NamedTensorSpec, Program, TensorData } from '../../types.js';
 import { storedShape, toStored } from '../../lower/weights.js';
 import { withInitializers } from '../../onnx/index.js';
 import { sessionOptions } from '../session-options.js';
+import { fillResults } from './fill-results.js';
+import { readsSharedMemory } from './shared-memory.js';
 import type { FixedWeight, WorkerReply, WorkerRequest, WorkerSettings } from '../messages.js';
 
 const port = parentPort!;
@@ -13,15 +15,14 @@ const { provider } = workerData as WorkerSettings;
 interface Loaded {
   readonly program: Program;
   readonly session: ort.InferenceSession;
-  /** This worker's own copy: ONNX Runtime takes no view on shared memory. Made at the first call. */
   weights: Record<string, ort.Tensor> | undefined;
-  version: string | undefined;
 }
 
 // Failures are told in the rejection.
 ort.env.logLevel = 'fatal';
 
 const loaded = new Map<string, Loaded>();
+const sharedInPlace = await readsSharedMemory(provider);
 
 const reply = (message: WorkerReply, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer);
 const problemOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
@@ -36,7 +37,7 @@ async function load(program: Program, fixed: readonly FixedWeight[] | undefined)
   }));
   const onnx = initializers === undefined ? program.onnx : withInitializers(program.onnx, initializers);
   const session = await ort.InferenceSession.create(onnx, sessionOptions(provider));
-  loaded.set(program.digest, { program, session, weights: undefined, version: undefined });
+  loaded.set(program.digest, { program, session, weights: undefined });
 }
 
 async function unload(digest: string): Promise<void> {
@@ -45,38 +46,47 @@ async function unload(digest: string): Promise<void> {
   await entry?.session.release();
 }
 
-/** Copies shared weights into this worker's own tensors, which stay the same from call to call. */
-function takeWeights(entry: Loaded, weights: readonly Float32Array[], version: string | undefined): void {
-  const { program } = entry;
-  entry.weights ??= Object.fromEntries(
-    program.weights.map((weight) => [
-      weight.name,
-      new ort.Tensor('float32', new Float32Array(weight.size), storedShape(weight)),
-    ]),
+/** Weights as ONNX Runtime can read them: shared ones in place if it can, else as copies in tensors that stay from call to call. */
+function takeWeights(entry: Loaded, weights: readonly Float32Array[]): void {
+  const copied = (data: Float32Array): boolean => !sharedInPlace && data.buffer instanceof SharedArrayBuffer;
+  const { program, weights: before } = entry;
+  entry.weights = Object.fromEntries(
+    program.weights.map((weight, i) => {
+      const data = weights[i]!;
+      if (!copied(data)) return [weight.name, new ort.Tensor('float32', data, storedShape(weight))];
+      const known = before?.[weight.name];
+      const tensor = known ?? new ort.Tensor('float32', new Float32Array(weight.size), storedShape(weight));
+      (tensor.data as Float32Array).set(data);
+      return [weight.name, tensor];
+    }),
   );
-  program.weights.forEach((weight, i) => (entry.weights![weight.name]!.data as Float32Array).set(weights[i]!));
-  entry.version = version;
 }
 
-/** Own memory is used as it is; shared memory is copied. */
+/** Own memory is used as it is; shared memory is copied, or the caller could change it meanwhile. */
 function inputTensor(spec: NamedTensorSpec, data: TensorData): ort.Tensor {
   const own = data.buffer instanceof SharedArrayBuffer ? data.slice() : data;
   return new ort.Tensor(spec.dtype, own, spec.shape);
 }
 
+/** An array that was handed over for a result, or a new one. */
+function resultTensor({ dtype, shape }: NamedTensorSpec, given: TensorData | undefined): ort.Tensor {
+  const size = shape.reduce((product, length) => product * length, 1);
+  return new ort.Tensor(dtype, given ?? (dtype === 'int32' ? new Int32Array(size) : new Float32Array(size)), shape);
+}
+
 async function run(request: Extract<WorkerRequest, { type: 'run' }>): Promise<void> {
   const entry = loaded.get(request.digest)!;
   const { program, session } = entry;
-  if (request.weights !== undefined) takeWeights(entry, request.weights, request.version);
+  if (request.weights !== undefined) takeWeights(entry, request.weights);
   const offered: Record<string, ort.Tensor> = { ...entry.weights };
   program.inputs.forEach((spec, i) => (offered[spec.name] = inputTensor(spec, request.inputs[i]!)));
   // What no output depends on is in the program's tables, but not in the graph.
   const feeds = Object.fromEntries(session.inputNames.map((name) => [name, offered[name]!]));
-  // Results are arrays of their own: the binding copies them out of ONNX Runtime even where it is given arrays to fill.
-  const results = await session.run(feeds);
-  const arrays = program.outputs.map(({ name }) => results[name]!.data as TensorData);
-  const buffers = arrays.map((array) => array.buffer as ArrayBuffer);
-  reply({ type: 'done', call: request.call, outputs: arrays }, buffers);
+  const results = program.outputs.map((spec, i) => resultTensor(spec, request.results?.[i]));
+  await fillResults(session, feeds, Object.fromEntries(program.outputs.map(({ name }, i) => [name, results[i]!])));
+  const outputs = results.map(({ data }) => data as TensorData);
+  const buffers = new Set(outputs.map(({ buffer }) => buffer as ArrayBuffer));
+  reply({ type: 'done', call: request.call, outputs }, [...buffers]);
 }
 
 async function handle(request: WorkerRequest): Promise<void> {
