@@ -32,8 +32,6 @@ export const hiddenShapePrefix = 'shape:';
 interface EmitFlags {
   readonly dtype?: OnnxDataType;
   readonly domain?: string;
-  /** Nodes with different salts are never merged: for recomputing what would cost memory to keep. */
-  readonly salt?: string;
 }
 
 /**
@@ -71,9 +69,7 @@ export class OnnxEmitter {
   ): Emitted {
     const dtype = flags.dtype ?? inputs[0]!.dtype;
     const domain = flags.domain ?? '';
-    const key = [op, domain, dtype, flags.salt ?? '', JSON.stringify(attributes), ...inputs.map((i) => i.name)].join(
-      '|',
-    );
+    const key = [op, domain, dtype, JSON.stringify(attributes), ...inputs.map((i) => i.name)].join('|');
     const known = this.#emitted.get(key);
     if (known !== undefined) return known;
     const number = this.#count++;
@@ -192,9 +188,9 @@ export class OnnxEmitter {
     );
   }
 
-  gather(x: Emitted, indices: Emitted, axis: number, salt?: string): Emitted {
+  gather(x: Emitted, indices: Emitted, axis: number): Emitted {
     const shape = [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)];
-    return this.emit('Gather', [x, indices], shape, { axis }, salt === undefined ? {} : { salt });
+    return this.emit('Gather', [x, indices], shape, { axis });
   }
 
   sum(x: Emitted, axis: number): Emitted {
