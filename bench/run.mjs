@@ -34,6 +34,10 @@ if (!benches.has(name)) {
   console.error(`There is no measurement ${JSON.stringify(name)}. There are: ${[...benches.keys()].join(', ')}.`);
   process.exit(2);
 }
+if (rest.includes('--help') || rest.includes('-h')) {
+  console.log(benches.get(name).join('\n'));
+  process.exit(0);
+}
 ensureInstalled();
 ensureBuilt();
 const { status, error } = spawnSync(process.execPath, [join(folder, `${name}.mjs`), ...rest], { stdio: 'inherit' });
