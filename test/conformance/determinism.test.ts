@@ -9,22 +9,10 @@ import { RandomStream, silentLogger } from '@thaw/shared/runtime';
 import { SamplerConfigSchema } from '@thaw/sampler';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RunPrograms } from '../../services/sampler/models/index.js';
+import { smallRun } from '../small-run.fixture.js';
 
-/** Wide enough for blocked convolutions, Winograd and phases. */
-const base = {
-  format: 'thaw.run/1',
-  name: 'bits',
-  seed: 1,
-  data: { dataset: 'none', size: 8, channels: 1, flip: false },
-  degradation: { family: 'blur', steps: 4, routine: 'Constant', kernelSize: 3, kernelStd: 1 },
-  network: { kind: 'convnext-unet', dim: 16, mults: [1, 1] },
-  loss: 'l1',
-  optimizer: { learningRate: 1e-3 },
-  ema: { decay: 0.9, every: 1, startStep: 0 },
-  batch: { global: 2, micro: 2 },
-  steps: 1,
-  checkpoint: { everySteps: 1 },
-};
+/** The same with both levels of one width. */
+const base = { ...smallRun, name: 'bits', network: { ...smallRun.network, mults: [1, 1] } };
 
 interface Fingerprint {
   readonly sha256: string;

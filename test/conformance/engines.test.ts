@@ -16,22 +16,9 @@ import {
 import { RunConfigSchema } from '@thaw/shared/protocol';
 import { RandomStream } from '@thaw/shared/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { smallRun } from '../small-run.fixture.js';
 
-/** Wide enough for blocked convolutions, Winograd and phases; as small as the network can be. */
-const run = RunConfigSchema.parse({
-  format: 'thaw.run/1',
-  name: 'conformance',
-  seed: 1,
-  data: { dataset: 'none', size: 8, channels: 1, flip: false },
-  degradation: { family: 'blur', steps: 4, routine: 'Constant', kernelSize: 3, kernelStd: 1 },
-  network: { kind: 'convnext-unet', dim: 16, mults: [1, 2] },
-  loss: 'l1',
-  optimizer: { learningRate: 1e-3 },
-  ema: { decay: 0.9, every: 1, startStep: 0 },
-  batch: { global: 2, micro: 2 },
-  steps: 1,
-  checkpoint: { everySteps: 1 },
-});
+const run = RunConfigSchema.parse(smallRun);
 const programs: readonly ProgramDefinition[] = [
   trainingProgram(run, 2),
   restorationProgram(run, 2),

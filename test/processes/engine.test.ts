@@ -10,6 +10,7 @@ import { restorationProgram, trainingProgram } from '@thaw/shared/diffusion';
 import { simplify, supportedKernels, trace, type LoweringSummary, type ProgramProfile } from '@thaw/shared/engine';
 import { RunConfigSchema } from '@thaw/shared/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { smallRun } from '../small-run.fixture.js';
 
 const thaw = fileURLToPath(new URL('../../cli/bin/thaw.js', import.meta.url));
 // The engine's own package: its names and types are not those of a dependency of these tests.
@@ -17,26 +18,12 @@ const { InferenceSession } = createRequire(new URL('../../shared/package.json', 
   'onnxruntime-node',
 ) as typeof import('onnxruntime-node');
 
-const config = {
-  format: 'thaw.run/1',
-  name: 'small',
-  seed: 1,
-  data: { dataset: 'none', size: 8, channels: 1, flip: false },
-  degradation: { family: 'blur', steps: 4, routine: 'Constant', kernelSize: 3, kernelStd: 1 },
-  network: { kind: 'convnext-unet', dim: 16, mults: [1, 2] },
-  loss: 'l1',
-  optimizer: { learningRate: 1e-3 },
-  ema: { decay: 0.9, every: 1, startStep: 0 },
-  batch: { global: 2, micro: 2 },
-  steps: 1,
-  checkpoint: { everySteps: 1 },
-};
-const run = RunConfigSchema.parse(config);
+const run = RunConfigSchema.parse(smallRun);
 let work: string;
 beforeAll(() => {
   work = mkdtempSync(join(tmpdir(), 'thaw-engine-'));
-  writeFileSync(join(work, 'run.yaml'), JSON.stringify(config));
-  writeFileSync(join(work, 'odd.yaml'), JSON.stringify({ ...config, data: { ...config.data, size: 9 } }));
+  writeFileSync(join(work, 'run.yaml'), JSON.stringify(smallRun));
+  writeFileSync(join(work, 'odd.yaml'), JSON.stringify({ ...smallRun, data: { ...smallRun.data, size: 9 } }));
 });
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
