@@ -10,7 +10,7 @@ let frames = []; // {severity, x, estimate} in the order of their sequence numbe
 let count = 0; // frames of the job when it is complete
 let shown = -1;
 let events;
-let timer;
+let timer; // until the next frame may be shown; undefined when it may be at once
 let held = false; // the slider is used: frames do not move by themselves
 let seed = Math.floor(Math.random() * 1e6);
 
@@ -39,17 +39,27 @@ function show(index) {
   $('play-slider').value = index;
 }
 
-/** The next frame when its time has come and it is there. */
-function advance() {
+function advanceAfter(ms) {
   clearTimeout(timer);
+  timer = setTimeout(advance, ms);
+}
+
+/** The next frame when its time has come and it is there; each is seen for a while. */
+function advance() {
+  timer = undefined;
   if (held || shown >= count - 1 || shown + 1 >= frames.length) return;
   show(shown + 1);
-  timer = setTimeout(advance, shown === 0 ? firstFrameMs : frameMs);
+  advanceAfter(shown === 0 ? firstFrameMs : frameMs);
+}
+
+function hold() {
+  clearTimeout(timer);
+  timer = undefined;
 }
 
 function stop() {
   events?.close();
-  clearTimeout(timer);
+  hold();
 }
 
 /** @param image base64 of a PNG or JPEG; a test image chosen by the seed unless given */
@@ -91,8 +101,7 @@ function follow(job, showOriginal) {
   events.addEventListener('frame', (event) => {
     const { sequence, severity, x, estimate } = JSON.parse(event.data);
     frames[sequence - 1] = { severity, x, estimate };
-    if (shown < 0) advance();
-    else if (shown === frames.length - 2) timer = setTimeout(advance, frameMs);
+    if (timer === undefined) advance();
   });
   events.addEventListener('end', (event) => {
     events.close();
@@ -199,12 +208,12 @@ $('play-file').onchange = (event) => {
 };
 $('play-slider').oninput = (event) => {
   held = true;
-  clearTimeout(timer);
+  hold();
   show(Math.min(Number(event.target.value), frames.length - 1));
 };
 $('play-slider').onchange = (event) => {
   // Let go at the left end, it plays again.
   if (Number(event.target.value) > 0) return;
   held = false;
-  timer = setTimeout(advance, firstFrameMs);
+  advanceAfter(firstFrameMs);
 };
