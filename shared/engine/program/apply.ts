@@ -52,7 +52,11 @@ function checkOutputs(definition: ProgramDefinition, outputs: unknown): asserts 
   if (typeof outputs !== 'object' || outputs === null || outputs instanceof tf.Tensor) {
     return refuse('its function must return tensors by name');
   }
-  if (outputs instanceof Promise) return refuse('its function is asynchronous; it must return tensors, not a promise');
+  if (outputs instanceof Promise) {
+    // It goes on without us, and fails at the first tensor that it reads.
+    outputs.catch(() => undefined);
+    return refuse('its function is asynchronous; it must return tensors, not a promise');
+  }
   const entries = Object.entries(outputs as Record<string, unknown>);
   if (entries.length === 0) refuse('its function returns no output');
   for (const [name, tensor] of entries) {

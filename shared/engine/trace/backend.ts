@@ -4,8 +4,8 @@ import { ThawError } from '@thaw/shared/protocol';
 import { onBackend } from '../program/index.js';
 import { sizeOf } from './kernel.js';
 import { Recording } from './recording.js';
-import { currentSegment } from './segment.js';
 import { kernelFamilies } from './registry.js';
+import { currentDraw, currentSegment } from './scopes.js';
 
 export const tracingBackendName = 'thaw-trace';
 
@@ -20,6 +20,15 @@ class TracingBackend extends tf.KernelBackend {
   }
 
   override write(values: BackendValues, shape: number[], dtype: DataType): DataId {
+    const draw = currentDraw();
+    if (draw !== undefined)
+      throw new ThawError(
+        'THAW_ENGINE_PROGRAM_INVALID',
+        `tf.${draw} would draw once, and every call get the same numbers`,
+        {
+          cure: 'Draw outside of the function, for instance with RandomStream of @thaw/shared/runtime, and hand the numbers in as an input.',
+        },
+      );
     const data = values === null ? new Float32Array(sizeOf(shape)) : (values as ArrayLike<number>);
     return this.current.constant(data, shape, dtype).dataId as DataId;
   }
@@ -100,7 +109,12 @@ function tracingBackend(): TracingBackend {
         kernelFunc: ({ inputs, attrs }) => {
           const recording = backend.current;
           recording.segment = currentSegment();
-          return rule({ inputs: inputs as Record<string, tf.TensorInfo>, attributes: attrs ?? {}, recording });
+          recording.reader = kernelName;
+          try {
+            return rule({ inputs: inputs as Record<string, tf.TensorInfo>, attributes: attrs ?? {}, recording });
+          } finally {
+            recording.reader = undefined;
+          }
         },
       });
   instance = backend;

@@ -10,6 +10,8 @@ export class Recording {
   readonly nodes: TracedNode[] = [];
   /** What nodes recorded now belong to. */
   segment: Segment | undefined;
+  /** The tfjs kernel being recorded, for errors. */
+  reader: string | undefined;
   readonly #valueOfData = new WeakMap<DataId, number>();
 
   /** A new tensor handle for a recorded value. Several handles may stand for one value. */
@@ -20,13 +22,13 @@ export class Recording {
     return { dataId, shape: [...shape], dtype };
   }
 
-  /** The value behind a tensor, or THAW_ENGINE_FOREIGN_TENSOR. */
-  valueOf(tensor: TensorInfo): number {
+  /** The value behind a tensor, or THAW_ENGINE_FOREIGN_TENSOR naming who reads it. */
+  valueOf(tensor: TensorInfo, reader = this.reader ?? 'the program'): number {
     const value = this.#valueOfData.get(tensor.dataId);
     if (value === undefined)
       throw new ThawError(
         'THAW_ENGINE_FOREIGN_TENSOR',
-        `a ${tensor.dtype} tensor of shape [${tensor.shape.join(', ')}] was not made by the program being traced`,
+        `${reader} reads a ${tensor.dtype} tensor of shape [${tensor.shape.join(', ')}] that was not made by the program being traced`,
       );
     return value;
   }

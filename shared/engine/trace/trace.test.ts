@@ -105,20 +105,25 @@ describe('trace', () => {
   it('refuses reading a computed value and says whose', () => {
     const error = errorOf(() => trace(program((_, { x }) => ({ y: tf.mul(x!, tf.sum(x!).dataSync()[0]!) }))));
     expect(error).toMatchObject({ code: 'THAW_ENGINE_VALUE_READ' });
-    expect(error.message).toContain('Sum');
+    expect(error.message).toBe("program 'test': the value of the result of Sum [] was read");
     expect(
       errorOf(() => trace(program((_, { x }) => ({ y: tf.scalar(x!.arraySync().toString().length) })))).message,
     ).toContain("input 'x'");
   });
 
-  it('refuses tensors from outside, of another backend or of an earlier trace', async () => {
+  it('refuses tensors from outside, of another backend or of an earlier trace, and says who reads them', async () => {
     await tf.setBackend('cpu');
     const outside = tf.tensor([1, 2, 3]);
+    const problem = 'reads a float32 tensor of shape [3] that was not made by the program being traced';
     try {
-      expect(errorOf(() => trace(program((_, { x }) => ({ y: tf.add(x!, outside) })))).code).toBe(
-        'THAW_ENGINE_FOREIGN_TENSOR',
-      );
-      expect(errorOf(() => trace(program(() => ({ y: outside })))).code).toBe('THAW_ENGINE_FOREIGN_TENSOR');
+      expect(errorOf(() => trace(program((_, { x }) => ({ y: tf.add(x!, outside) }))))).toMatchObject({
+        code: 'THAW_ENGINE_FOREIGN_TENSOR',
+        message: `program 'test': Add ${problem}`,
+      });
+      expect(errorOf(() => trace(program((_, { x }) => (tf.add(x!, 1), { y: outside }))))).toMatchObject({
+        code: 'THAW_ENGINE_FOREIGN_TENSOR',
+        message: `program 'test': output 'y' ${problem}`,
+      });
     } finally {
       outside.dispose();
     }
@@ -127,6 +132,29 @@ describe('trace', () => {
     expect(errorOf(() => trace(program((_, { x }) => ({ y: tf.add(x!, kept!) })))).message).toMatch(
       /not made by|disposed/,
     );
+  });
+
+  it.each<[string, (x: tf.Tensor) => tf.Tensor]>([
+    ['randomNormal', (x) => tf.add(x, tf.randomNormal([2, 3], 0, 1, 'float32', 7))],
+    ['dropout', (x) => tf.dropout(x, 0.5)],
+    ['randomUniform', (x) => tf.add(x, tf.randomUniform([3]))],
+    ['truncatedNormal', (x) => tf.add(x, tf.truncatedNormal([3]))],
+    ['randomGamma', (x) => tf.add(x, tf.randomGamma([3], 1))],
+    ['randomUniformInt', (x) => tf.add(x, tf.cast(tf.randomUniformInt([3], 0, 9), 'float32'))],
+  ])('refuses random numbers that would be the same in every call: %s', (draw, fn) => {
+    expect(errorOf(() => trace(program((_, { x }) => ({ y: fn(x!) }))))).toMatchObject({
+      code: 'THAW_ENGINE_PROGRAM_INVALID',
+      message: `program 'test': tf.${draw} would draw once, and every call get the same numbers`,
+    });
+  });
+
+  it('refuses an asynchronous function, and what becomes of it troubles nobody', async () => {
+    let reading: Promise<unknown> | undefined;
+    const asynchronous = (_: unknown, { x }: Record<string, tf.Tensor>): Promise<unknown> => (reading = x!.data());
+    const definition = program(asynchronous as unknown as ProgramDefinition['fn']);
+    expect(errorOf(() => trace(definition)).message).toContain('asynchronous');
+    // Vitest fails a run in which a rejection is handled by nobody.
+    await expect(reading).rejects.toMatchObject({ code: 'THAW_ENGINE_VALUE_READ' });
   });
 
   it('restores the backend, after errors too', async () => {

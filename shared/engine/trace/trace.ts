@@ -17,7 +17,9 @@ export function trace(definition: ProgramDefinition): TracedGraph {
     return record((recording) => {
       const weights = boundary(recording, 'weight', definition.weights);
       const inputs = boundary(recording, 'input', definition.inputs);
-      const outputs = applyProgram(definition, weights, inputs, (tensor) => recording.valueOf(tensor));
+      const outputs = applyProgram(definition, weights, inputs, (tensor, name) =>
+        recording.valueOf(tensor, `output '${name}'`),
+      );
       return recording.finish(definition.name, outputs);
     });
   } catch (error) {
@@ -41,9 +43,10 @@ function boundary(
 const kernelMissing = new RegExp(`^Kernel '(.+)' not registered for backend '${tracingBackendName}'$`);
 const gradientMissing = /gradient function not found for (\w+)/;
 
-/** tfjs tells of what is missing or does not fit in plain errors. */
+/** Every error names the program. tfjs tells of what is missing or does not fit in plain errors. */
 function inWordsOfTheProgram(error: unknown, program: string): unknown {
-  if (!(error instanceof Error) || error instanceof ThawError) return error;
+  if (!(error instanceof Error)) return error;
+  if (error instanceof ThawError) return namingProgram(error, program);
   const { message } = error;
   const kernel = kernelMissing.exec(message)?.[1];
   if (kernel !== undefined)
@@ -70,4 +73,11 @@ function inWordsOfTheProgram(error: unknown, program: string): unknown {
       details: { kernel: undifferentiable, program },
     },
   );
+}
+
+function namingProgram(error: ThawError, program: string): ThawError {
+  const prefix = `program '${program}'`;
+  if (error.message.startsWith(prefix)) return error;
+  const details = { ...error.details, program };
+  return new ThawError(error.code, `${prefix}: ${error.message}`, { cause: error, cure: error.cure, details });
 }

@@ -1,4 +1,3 @@
-import { sameShape } from '../shape.js';
 import { isUniform, uniformOf } from '../value.js';
 import type { Value } from '../value.js';
 import { isUniformOf } from './match.js';
@@ -31,10 +30,10 @@ function isNormalCdfOf(x: Value, cdf: Value): boolean {
 const gelu: Rule = {
   name: 'gelu',
   ops: ['Multiply'],
-  apply(builder, { inputs, shape }) {
+  apply(builder, { inputs }) {
     const [a, b] = inputs as readonly [Value, Value];
     const x = isNormalCdfOf(a, b) ? a : isNormalCdfOf(b, a) ? b : undefined;
-    return x !== undefined && sameShape(x.shape, shape) ? builder.unary('Gelu', x) : undefined;
+    return x !== undefined ? builder.unary('Gelu', x) : undefined;
   },
 };
 
