@@ -1,5 +1,5 @@
 // `npm run golden -- [folder] [--json]`: computes every case of a folder of golden vectors (test/golden unless given) and compares it.
-// One line per case and per family goes to stderr; the last line of stdout is {passed, failed, unknown, worst} with --json, a sentence without.
+// With --help it says so. One line per case and per family goes to stderr; the last line of stdout is {passed, failed, unknown, worst} with --json, a sentence without.
 // Ends with 0 when all cases passed, 1 when one failed or is unknown, 2 when the folder cannot be read.
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -7,6 +7,13 @@ import { ensureInstalled, root } from './prepare.mjs';
 
 const args = process.argv.slice(2);
 const asJson = args.includes('--json');
+if (args.includes('--help') || args.includes('-h')) {
+  console.log(`npm run golden -- [folder] [--json]
+Computes every case of a folder of golden vectors (index.json and safetensors files; test/golden unless given) and compares it.
+The last line of stdout is a sentence, with --json {passed, failed: [ids], unknown: [ids], worst: {id, output, error, tolerance}}.
+Exit codes: 0 all cases passed, 1 one failed or is unknown, 2 the folder cannot be read.`);
+  process.exit(0);
+}
 const [given, ...more] = args.filter((arg) => arg !== '--json');
 const folder = given === undefined ? join(root, 'test', 'golden') : resolve(process.env.INIT_CWD ?? '.', given);
 const misuse =

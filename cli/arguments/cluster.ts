@@ -65,10 +65,12 @@ export function addClusterCommands(program: Command): void {
     );
 
   withDir(
-    command(program, 'sample', 'Degrade held-out test images, chosen by the seed, and restore them.', [
-      'thaw sample --count 4 --seed 7 --out out/',
-      'thaw sample --mode generate --noise 0 --out out/',
-    ]),
+    command(
+      program,
+      'sample',
+      'Degrade held-out test images, chosen by the seed, and restore them; or, with --mode generate, make images from nothing.',
+      ['thaw sample --count 4 --seed 7 --out out/', 'thaw sample --mode generate --noise 0 --out out/'],
+    ),
   )
     .addOption(
       new Option('--mode <mode>', 'sample: restore degraded test images; generate: images from nothing')
@@ -90,16 +92,18 @@ export function addClusterCommands(program: Command): void {
     .option('--channel <name>', 'channel whose checkpoint is used; the samplers’ own unless given')
     .option('--checkpoint <step>', 'checkpoint instead of a channel', wholeNumber(0))
     .option('--sampler <algorithm>', 'algorithm2, algorithm1, direct, ddim (noise, animorphosis), or step')
+    .option('--calls <n>', 'network calls, spread over the severities; one for each unless given', wholeNumber(1))
     .action((options) =>
       attempt(options, async () => {
         const { drawSamples } = await import('../commands/sample.js');
-        const { count, seed, out, channel, sampler, checkpoint, mode, noise, prior } = options;
+        const { count, seed, out, channel, sampler, calls, checkpoint, mode, noise, prior } = options;
         const drawn = await drawSamples(requireCluster(options.dir), {
           count,
           seed,
           out,
           channel,
           sampler,
+          calls,
           version: checkpoint,
           mode,
           noise,
@@ -126,16 +130,18 @@ export function addClusterCommands(program: Command): void {
     .option('--channel <name>', 'channel whose checkpoint is used')
     .option('--checkpoint <step>', 'checkpoint instead of a channel', wholeNumber(0))
     .option('--sampler <algorithm>', 'algorithm2, algorithm1, direct, ddim (noise, animorphosis), or step')
+    .option('--calls <n>', 'network calls, spread over the severities; one for each unless given', wholeNumber(1))
     .option('--severity <s>', 'how far degraded the image is, 1..T; T unless given', wholeNumber(1))
     .option('--degrade', 'the image is clean: degrade it to the severity first')
     .action((image, options) =>
       attempt(options, async () => {
         const { restoreImage } = await import('../commands/sample.js');
-        const { out, channel, sampler, severity, degrade, checkpoint } = options;
+        const { out, channel, sampler, calls, severity, degrade, checkpoint } = options;
         const result = await restoreImage(requireCluster(options.dir), image, {
           out,
           channel,
           sampler,
+          calls,
           severity,
           degrade,
           version: checkpoint,

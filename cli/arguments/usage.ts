@@ -1,4 +1,4 @@
-/** What is said of arguments that cannot be used: a sentence and the help, or with `--json` one line of JSON. */
+/** What is said of arguments that cannot be used: a coded sentence and the help, or with `--json` one line of JSON. */
 import { ThawError } from '@thaw/shared/protocol';
 import type { Command, CommanderError } from 'commander';
 import { exitCodes, printError } from '../terminal/output.js';
@@ -9,14 +9,21 @@ import { exitCodes, printError } from '../terminal/output.js';
  */
 export function answerWrongUsage(program: Command, json: boolean): void {
   program.showHelpAfterError(!json).exitOverride((error) => process.exit(exitCodeOf(error, json)));
-  if (json) program.configureOutput({ outputError: () => undefined });
+  // With JSON it is told when the command ends.
+  program.configureOutput({ outputError: json ? () => undefined : (text) => void printError(wrongUsage(text), false) });
 }
 
 function exitCodeOf(error: CommanderError, json: boolean): number {
   if (error.exitCode === 0) return exitCodes.ok;
-  if (json) {
-    const problem = error.message.replace(/^error: /, '').replace(/[^.]$/, '$&.');
-    printError(new ThawError('THAW_USAGE_INVALID', problem[0]!.toUpperCase() + problem.slice(1)), true);
-  }
+  if (json) printError(wrongUsage(error.message), true);
   return exitCodes.usage;
+}
+
+function wrongUsage(text: string): ThawError {
+  const problem = text
+    .trim()
+    .replace(/\s*\n\s*/g, ' ')
+    .replace(/^error: /, '')
+    .replace(/[^.]$/, '$&.');
+  return new ThawError('THAW_USAGE_INVALID', problem[0]!.toUpperCase() + problem.slice(1));
 }

@@ -14,6 +14,8 @@ export interface SampleOptions {
   readonly channel?: string;
   readonly version?: number;
   readonly sampler?: string;
+  /** Network calls; one for each severity unless given. */
+  readonly calls?: number;
   /** sample unless given. */
   readonly mode?: 'sample' | 'generate';
   /** Of the start of generation. */
@@ -81,6 +83,8 @@ export interface RestoreOptions {
   readonly channel?: string;
   readonly version?: number;
   readonly sampler?: string;
+  /** Network calls; one for each severity unless given. */
+  readonly calls?: number;
   readonly severity?: number;
   readonly degrade?: boolean;
 }

@@ -15,6 +15,7 @@ export function printError(thrown: unknown, asJson: boolean): number {
   if (error instanceof ThawError) {
     if (asJson) process.stdout.write(JSON.stringify({ error: error.toBody() }) + '\n');
     process.stderr.write(`${error.code}: ${error.message}\n  ${error.cure}\n`);
+    if (error.code === 'THAW_USAGE_INVALID') return exitCodes.usage;
     if (error.code === 'THAW_SERVICE_UNREACHABLE' || error.code === 'THAW_CLUSTER_NOT_FOUND')
       return exitCodes.unreachable;
     return error.httpStatus >= 400 && error.httpStatus < 500 ? exitCodes.refused : exitCodes.failed;

@@ -59,12 +59,14 @@ const wrongUsage: [string[], string][] = [
   [['promote'], "issing required argument 'step'"],
   [['audit', 'at', 'latest', 'yesterday'], 'a time like'],
   [['audit', 'verify', 'latest', '--anchor', 'abc'], 'a SHA-256 of 64'],
+  [['restore', 'x.png', '--severity', '0'], 'a whole number from 1 on'],
 ];
 test.concurrent.each(wrongUsage)(
   'wrong usage %j says what is right, with the help, and ends with 2',
   async (args, sentence) => {
     const ended = await run(args);
     expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining(sentence)]);
+    expect(ended.stderr).toMatch(/^THAW_USAGE_INVALID: /);
     expect(ended.stderr).toContain('Usage: thaw');
     noStack(ended);
   },
