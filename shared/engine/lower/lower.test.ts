@@ -8,6 +8,7 @@ import type { Program, ProgramDefinition } from '../types.js';
 import { fromStored, lower, loweringVersion, plainOptions, summarize, toStored } from './index.js';
 import { lowerToModel } from './lower.js';
 import { resolveOptions } from './options.js';
+import type { LoweringOptions } from './options.js';
 import { float, int, runEager, runProgram, sampleValues, worstError } from './oracle.fixture.js';
 
 /** A small network with every kind of stored order. */
@@ -68,6 +69,54 @@ describe('lower', () => {
     expect(program.outputs.map(({ name }) => name).sort()).toEqual(
       ['grad/bias', 'grad/c1', 'grad/c3', 'grad/dense', 'grad/dw', 'grad/unused', 'hidden', 'loss'].sort(),
     );
+  });
+
+  it('stores a weight that is read in parts as the parts are read, and turns neither them nor its gradient', async () => {
+    const definition: ProgramDefinition = {
+      name: 'parts',
+      weights: { both: float(1, 1, 8, 24) },
+      inputs: { x: float(2, 6, 6, 8) },
+      fn: ({ both }, { x }) => {
+        const part = (from: number, count: number): tf.Tensor =>
+          tf.conv2d(x as tf.Tensor4D, tf.slice(both as tf.Tensor4D, [0, 0, 0, from], [1, 1, 8, count]), 1, 'same');
+        return { loss: tf.add(tf.mean(tf.abs(part(0, 16))), tf.mean(tf.square(part(16, 8)))) };
+      },
+      gradientOf: 'loss',
+    };
+    const graph = trace(definition);
+    expect(lower(graph).weights[0]!.permutation).toEqual([3, 2, 0, 1]);
+    const { model } = lowerToModel(simplify(graph), resolveOptions({}, { training: true }));
+    const turned = model.nodes.filter(({ op, inputs, outputs }) =>
+      op === 'Transpose' && [...inputs, ...outputs].some((name) => name.includes('both'))); // prettier-ignore
+    expect(turned).toEqual([]);
+    const [weights, inputs] = [sampleValues(definition.weights), sampleValues(definition.inputs)];
+    const actual = await runProgram(lower(graph), weights, inputs);
+    expect(worstError(actual, await runEager(definition, weights, inputs))).toBeLessThan(1e-5);
+  });
+
+  it('adds up a batch by a product with ones, where rows need not have the same bits in batches of all sizes', async () => {
+    const definition: ProgramDefinition = {
+      name: 'sums',
+      weights: { bias: float(4), gain: float(5, 4) },
+      inputs: { x: float(3, 5, 4) },
+      fn: ({ bias, gain }, { x }) => ({ loss: tf.mean(tf.square(tf.add(tf.mul(x!, gain!), bias!))) }),
+      gradientOf: 'loss',
+    };
+    const operators = (options: LoweringOptions): readonly string[] =>
+      Object.keys(summarize(trace(definition), options).operators);
+    expect(operators({})).toContain('MatMul');
+    expect(operators({})).not.toContain('ReduceSum');
+    expect(operators(plainOptions)).toContain('ReduceSum');
+    const [weights, inputs] = [sampleValues(definition.weights), sampleValues(definition.inputs)];
+    const actual = await runProgram(lower(trace(definition)), weights, inputs);
+    expect(worstError(actual, await runEager(definition, weights, inputs))).toBeLessThan(1e-6);
+    const rows: ProgramDefinition = {
+      name: 'rows',
+      weights: {},
+      inputs: { x: float(3, 5, 4) },
+      fn: (_weights, { x }) => ({ sum: tf.sum(x!, [0, 1]) }),
+    };
+    expect(summarize(trace(rows)).operators['ReduceSum']).toBe(1);
   });
 
   it('gives equal bytes and digests for equal programs, and others for others', () => {

@@ -5,7 +5,7 @@ import { defaultBandBytes } from './convolution/bands.js';
  * Version of what lowering emits. Raise it with every change that can change the bits of a result: it is part of the
  * engine fingerprint.
  */
-export const loweringVersion = 4;
+export const loweringVersion = 5;
 
 /** What the runtime that will load the graph can do. */
 export interface Capabilities {

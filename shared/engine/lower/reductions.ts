@@ -12,6 +12,23 @@ const reduce =
     layouts.place(value, emitter.emit(op, [layouts.in(x, order), emitter.int64s(axes)], shape, { keepdims: 1 }), order);
   };
 
+/**
+ * Sums over the batch and all that lies before the rest, as gradients of biases and gains are. In training programs only: elsewhere rows
+ * must have the same bits in batches of different sizes, so that one way has to do for all.
+ */
+const sum: Lowering = (context, value) => {
+  const { emitter, layouts, options } = context;
+  const x = value.inputs[0]!;
+  const order = layouts.home(x);
+  const axes = value.attributes['axes'] as number[];
+  const leading = order.slice(0, axes.length).every((axis) => axes.includes(axis));
+  if (!options.choiceByBatch || !leading) {
+    reduce('ReduceSum')(context, value);
+    return;
+  }
+  layouts.place(value, emitter.sumLeading(layouts.in(x, order), axes.length), order);
+};
+
 /** Softmax runs over contiguous elements: its axis goes last. */
 const softmax =
   (op: string): Lowering =>
@@ -46,7 +63,7 @@ const cumulativeSum: Lowering = ({ emitter, layouts }, value) => {
 };
 
 export const reductionLowerings: Readonly<Record<string, Lowering>> = {
-  Sum: reduce('ReduceSum'),
+  Sum: sum,
   Mean: reduce('ReduceMean'),
   Max: reduce('ReduceMax'),
   Min: reduce('ReduceMin'),

@@ -8,18 +8,23 @@ import type { ResolvedOptions } from './options.js';
 /**
  * The order in which each weight is stored: the one that the convolutions reading it want, so that no step transposes
  * a filter. Where they disagree the forward convolution and the filter gradient (first uses) decide; a weight that no
- * convolution reads directly keeps its model layout.
+ * convolution reads, as it is or cut into parts, keeps its model layout.
  */
 export function storedOrders(graph: SimplifiedGraph, options: ResolvedOptions): Map<Value, AxisOrder> {
   const orders = new Map<Value, AxisOrder>();
   for (const value of graph.values) {
-    const filter = value.inputs[1];
+    const filter = uncut(value.inputs[1]);
     if (filter?.op !== 'Input' || filter.attributes['role'] !== 'weight' || orders.has(filter)) continue;
     if (value.op.endsWith('BackpropFilter')) continue;
     const strategy = chooseConvolution(value, options);
     if (strategy !== undefined) orders.set(filter, strategy.filterOrder);
   }
   return orders;
+}
+
+/** A part of a weight is read in the weight's order. */
+function uncut(value: Value | undefined): Value | undefined {
+  return value?.op === 'Slice' ? uncut(value.inputs[0]) : value;
 }
 
 export function storedWeight(weight: Value, order: AxisOrder | undefined): StoredWeight {

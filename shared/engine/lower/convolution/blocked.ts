@@ -3,7 +3,7 @@ import type { Value } from '../../graph/index.js';
 import type { Lowering, LoweringContext } from '../context.js';
 import type { Emitted } from '../emitter.js';
 import { channelsFirst } from '../layouts.js';
-import { depthwiseChannelsFirst, turnFilter } from './plain.js';
+import { depthwiseChannelsFirst, reversed } from './plain.js';
 
 /**
  * Depthwise convolutions in ONNX Runtime's internal blocked layout: B neighbouring channels of a pixel lie together
@@ -26,19 +26,19 @@ function toBlocked({ emitter, layouts }: LoweringContext, image: Value): Emitted
   return emitter.emit('ReorderInput', [source], shape, { channels_last: 1 }, { domain: blockedDomain });
 }
 
-/** [C, 1, kh, kw] with its data as [C / B][kh * kw][B]. */
-function blockFilter({ emitter, options }: LoweringContext, filter: Emitted): Emitted {
+/** [C, 1, kh, kw] with its data as [C / B][kh * kw][B]; `turned` by 180 degrees: the taps in reverse. */
+function blockFilter({ emitter, options }: LoweringContext, filter: Emitted, turned: boolean): Emitted {
   const block = options.capabilities.blockedConv || 1;
   const [channels, , kh, kw] = filter.shape as readonly [number, number, number, number];
-  const blocks = emitter.reshape(filter, [channels / block, block, kh * kw]);
-  return emitter.reshape(emitter.transpose(blocks, [0, 2, 1]), filter.shape);
+  const taps = emitter.transpose(emitter.reshape(filter, [channels / block, block, kh * kw]), [0, 2, 1]);
+  return emitter.reshape(turned ? emitter.gather(taps, reversed(emitter, kh * kw), 1) : taps, filter.shape);
 }
 
 function convolve(
   context: LoweringContext,
   value: Value,
   image: Value,
-  filter: Emitted,
+  filter: { readonly tensor: Emitted; readonly turned: boolean },
   pads: readonly number[],
 ): void {
   const { emitter, layouts } = context;
@@ -47,7 +47,7 @@ function convolve(
   const bias = context.biasOf(value);
   const inputs = [
     toBlocked(context, image),
-    blockFilter(context, filter),
+    blockFilter(context, filter.tensor, filter.turned),
     ...(bias === undefined ? [] : [layouts.natural(bias)]),
   ];
   const attributes = { kernel_shape: filterSize, pads, strides: [1, 1], dilations: [1, 1], group: c };
@@ -64,19 +64,19 @@ function convolve(
 
 export const blockedDepthwiseForward: Lowering = (context, value) => {
   const [x, filter] = value.inputs as readonly [Value, Value];
-  convolve(context, value, x, context.layouts.in(filter, depthwiseChannelsFirst), convolutionOf(value).pads);
+  const tensor = context.layouts.in(filter, depthwiseChannelsFirst);
+  convolve(context, value, x, { tensor, turned: false }, convolutionOf(value).pads);
 };
 
 /** Stride 1: the convolution of dy with the filter turned by 180 degrees. */
 export const blockedDepthwiseInputGradient: Lowering = (context, value) => {
   const [dy, filter] = value.inputs as readonly [Value, Value];
   const { filterSize, pads } = convolutionOf(value);
-  const turned = turnFilter(context, context.layouts.in(filter, depthwiseChannelsFirst));
   convolve(
     context,
     value,
     dy,
-    turned,
+    { tensor: context.layouts.in(filter, depthwiseChannelsFirst), turned: true },
     pads.map((pad, k) => filterSize[k % 2]! - 1 - pad),
   );
 };

@@ -2,7 +2,7 @@ import { convolutionOf } from '../../graph/index.js';
 import type { Value } from '../../graph/index.js';
 import type { ConvolutionAttributes } from '../../types.js';
 import type { Lowering, LoweringContext } from '../context.js';
-import type { Emitted } from '../emitter.js';
+import type { Emitted, OnnxEmitter } from '../emitter.js';
 import { channelMajor, channelsFirst } from '../layouts.js';
 import type { AxisOrder } from '../layouts.js';
 
@@ -126,14 +126,15 @@ export const plainDepthwiseInputGradient: Lowering = (context, value) => {
   layouts.place(value, emitter.emit('ConvTranspose', [image, grouped], nchw(value.shape), attributes), channelsFirst);
 };
 
-/** [.., .., kh, kw] turned by 180 degrees: the taps in reverse. */
-export function turnFilter({ emitter }: LoweringContext, filter: Emitted): Emitted {
+/** taps - 1 .. 0: a filter whose taps are taken in this order is turned by 180 degrees. */
+export const reversed = (emitter: OnnxEmitter, taps: number): Emitted =>
+  emitter.table(`reversed:${taps}`, [taps], () => Int32Array.from({ length: taps }, (_, i) => taps - 1 - i));
+
+/** [.., .., kh, kw] turned by 180 degrees. */
+function turnFilter({ emitter }: LoweringContext, filter: Emitted): Emitted {
   const taps = filter.shape[2]! * filter.shape[3]!;
-  const reversed = emitter.table(`reversed:${taps}`, [taps], () =>
-    Int32Array.from({ length: taps }, (_, i) => taps - 1 - i),
-  );
   const rows = emitter.reshape(filter, [filter.shape[0]! * filter.shape[1]!, taps]);
-  return emitter.reshape(emitter.gather(rows, reversed, 1), filter.shape);
+  return emitter.reshape(emitter.gather(rows, reversed(emitter, taps), 1), filter.shape);
 }
 
 /** Each image and channel a group of its own: x [1, N*C, H, W] with filter dy [N*C*multiplier, 1, H', W'], summed over N. */
