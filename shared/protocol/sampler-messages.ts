@@ -101,7 +101,11 @@ export const RowOfferSchema = z.strictObject({ spec: JobSpecSchema, row: z.int()
 export type RowOffer = z.infer<typeof RowOfferSchema>;
 
 /** accepted: the row is computed or being computed there; busy: ask again a little later. */
-export const RowAnswerSchema = z.strictObject({ answer: z.enum(['accepted', 'busy']), sampler: SamplerNameSchema });
+/** `unfit`: the row is of an evaluation for which this sampler would compute other bits. */
+export const RowAnswerSchema = z.strictObject({
+  answer: z.enum(['accepted', 'busy', 'unfit']),
+  sampler: SamplerNameSchema,
+});
 export type RowAnswer = z.infer<typeof RowAnswerSchema>;
 
 /** A hint: the channel's log is the truth. */
@@ -127,6 +131,8 @@ export const SamplerEventSchema = z.discriminatedUnion('type', [
     code: z.string().max(100),
     message: z.string().max(2000),
   }),
+  /** A client has asked for the job or a row of it: whoever waits for a block of an evaluation is alive. */
+  z.strictObject({ type: z.literal('asked'), sampler: SamplerNameSchema, job: JobIdSchema }),
   /** The job is over (`jobs/<id>/end.json` is written); whoever computes a row of it stops. */
   z.strictObject({ type: z.literal('ended'), sampler: SamplerNameSchema, job: JobIdSchema }),
 ]);

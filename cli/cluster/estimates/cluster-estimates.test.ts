@@ -167,9 +167,9 @@ describe('estimates by samplers', () => {
     expect([door.blocks.size, door.calls.row]).toEqual([1, 3]);
   });
 
-  it('are refused for good where other bits would come, or the checkpoint is not the one', async () => {
+  it('are refused for good where the checkpoint is not the one', async () => {
     for (const fate of [
-      failing('THAW_FINGERPRINT_MISMATCH'),
+      failing('THAW_CHECKPOINT_NOT_FOUND'),
       failing('THAW_CHECKPOINT_INVALID'),
       failing('THAW_UNAUTHORIZED'),
     ]) {
@@ -178,9 +178,24 @@ describe('estimates by samplers', () => {
       await expect(settled(clock, source.estimates([4, 5]))).rejects.toBe(fate);
     }
     const { source, clock, door } = await world();
-    door.fate.status.push({ state: 'failed', code: 'THAW_FINGERPRINT_MISMATCH', message: 'Sampler b would compute' });
-    await expect(settled(clock, source.estimates([4, 5]))).rejects.toThrow('Sampler b would compute');
+    door.fate.status.push({ state: 'failed', code: 'THAW_CHECKPOINT_INVALID', message: 'Another one' });
+    await expect(settled(clock, source.estimates([4, 5]))).rejects.toThrow('Another one');
     expect(door.blocks.size).toBe(1);
+  });
+
+  it('wait for a sampler that computes the bits of the evaluation, two minutes', async () => {
+    const unfit: Partial<JobStatus> = { state: 'failed', code: 'THAW_FINGERPRINT_MISMATCH', message: 'No sampler' };
+    const back = await world();
+    back.door.fate.send.push(failing('THAW_FINGERPRINT_MISMATCH'));
+    back.door.fate.status.push(...Array<typeof unfit>(5).fill(unfit));
+    expect(await settled(back.clock, back.source.estimates([4, 5]))).toEqual(expected);
+    expect([back.door.blocks.size, back.door.removed.length]).toEqual([6, 5]);
+    const gone = await world();
+    gone.door.fate.status.push(...Array<typeof unfit>(1000).fill(unfit));
+    await expect(settled(gone.clock, gone.source.estimates([4, 5]))).rejects.toMatchObject({
+      code: 'THAW_FINGERPRINT_MISMATCH',
+    });
+    expect(gone.clock.nowMs()).toBeGreaterThanOrEqual(120_000);
   });
 
   it('wait for samplers that are gone two minutes, and for a full queue without end', async () => {
@@ -234,7 +249,7 @@ describe('estimates by samplers', () => {
     door.outlook = async () => Promise.reject(failing('THAW_NOT_FOUND'));
     await expect(clusterEstimates(parts, query)).rejects.toMatchObject({
       code: 'THAW_SERVICE_UNREACHABLE',
-      cure: expect.stringContaining('not of a coordinator'),
+      cure: expect.stringContaining('not of the coordinator'),
     });
     door.outlook = async () => Promise.reject(failing('THAW_UNAUTHORIZED'));
     await expect(clusterEstimates(parts, query)).rejects.toMatchObject({ cure: expect.stringContaining('THAW_TOKEN') });

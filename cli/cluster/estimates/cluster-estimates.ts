@@ -22,6 +22,8 @@ export interface ClusterEstimates extends EstimateSource {
   close(): Promise<void>;
 }
 
+/** The sampler asked would compute other bits, and hears of none that would not: one that does may be starting again. */
+const otherBits = 'THAW_FINGERPRINT_MISMATCH';
 /** Samplers whose queue is full, that drain, load or are not there for a moment: to be asked again. */
 const passing = new Set([
   'THAW_SERVICE_UNREACHABLE',
@@ -29,9 +31,10 @@ const passing = new Set([
   'THAW_QUEUE_FULL',
   'THAW_MODEL_NOT_READY',
   'THAW_STORE_UNAVAILABLE',
+  otherBits,
 ]);
 /** Of the samplers' side, and still not worth another attempt. */
-const final = new Set(['THAW_FINGERPRINT_MISMATCH', 'THAW_CHECKPOINT_INVALID', 'THAW_CHECKPOINT_NOT_FOUND']);
+const final = new Set(['THAW_CHECKPOINT_INVALID', 'THAW_CHECKPOINT_NOT_FOUND']);
 /** So long no call may succeed. */
 const patienceMs = 120_000;
 const pauseMs = 1000;
@@ -56,7 +59,7 @@ function explained(error: unknown): never {
   if (!(error instanceof ThawError)) throw error;
   if (error.code === 'THAW_ROUTE_NOT_FOUND' || error.code === 'THAW_NOT_FOUND')
     throw new ThawError('THAW_SERVICE_UNREACHABLE', `What answers there is no sampler: ${error.message}`, {
-      cure: 'Give the address of a sampler, not of a coordinator; --cluster finds those of a local cluster.',
+      cure: 'Give the address of a sampler, not of the coordinator. --cluster finds those of a local cluster, cluster.json in its folder lists them; in Kubernetes it is the service "sampler".',
       cause: error,
     });
   if (error.code === 'THAW_UNAUTHORIZED')
@@ -90,12 +93,19 @@ class BlockSource implements ClusterEstimates {
   }
 
   async estimates(images: readonly number[]): Promise<readonly Estimate[]> {
+    const { clock, signal } = this.#o;
+    let unfitSinceMs: number | undefined;
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#block(images);
       } catch (error) {
-        const again = error instanceof BlockLost && attempt < mostAttempts;
-        if (!again || this.#closed) throw error instanceof BlockLost ? error.reason : error;
+        if (!(error instanceof BlockLost)) throw error;
+        if (this.#closed) throw error.reason;
+        if (error.reason.code === otherBits) {
+          unfitSinceMs ??= clock.nowMs();
+          if (clock.nowMs() - unfitSinceMs >= patienceMs) throw error.reason;
+          await sleep(clock, pauseMs, signal);
+        } else if (attempt >= mostAttempts) throw error.reason;
       }
     }
   }

@@ -9,7 +9,7 @@ import type { JobRequest } from './request.js';
 
 export const isBlock = (spec: Pick<JobSpec, 'mode'>): boolean => spec.mode === 'evaluate';
 
-/** A block that nobody takes away is given up after this time. */
+/** A block is given up after this time, whoever asks for it. */
 export const mostWaitMs = 24 * 3_600_000;
 
 /** What the sampler knows when it accepts a block. */
@@ -24,21 +24,24 @@ export interface BlockAcceptance {
   readonly fingerprint: string;
   /** Images in the split. */
   readonly available: number;
+  /** No other sampler is heard that may compute what this one cannot. */
+  readonly alone: boolean;
 }
 
 /**
- * The job of a block. Its id follows from the request: a request that was sent twice is one job.
+ * The job of a block. Its id follows from the request: a request that was sent twice is one job. A sampler that would compute other bits
+ * keeps it for those that compute these.
  * @throws ThawError THAW_CHECKPOINT_INVALID, THAW_FINGERPRINT_MISMATCH, THAW_JOB_INVALID, THAW_SAMPLING_INVALID
  */
 export function blockSpec(request: JobRequest, acceptance: BlockAcceptance): JobSpec {
-  const { sampler, nowMs, version, steps, dataset, fingerprint, available } = acceptance;
+  const { sampler, nowMs, version, steps, dataset, fingerprint, available, alone } = acceptance;
   const { split, first, manifestSha256, fingerprint: asked } = request.evaluation!;
   if (version.manifestSha256 !== manifestSha256)
     throw new ThawError(
       'THAW_CHECKPOINT_INVALID',
       `Step ${version.step} of run ${version.run} has the manifest ${version.manifestSha256}; ${manifestSha256} is evaluated.`,
     );
-  if (fingerprint !== asked) throw otherBits(sampler, fingerprint, asked);
+  if (fingerprint !== asked && alone) throw otherBits(sampler, fingerprint, asked);
   if (first + request.count > available)
     throw new ThawError(
       'THAW_JOB_INVALID',
@@ -55,7 +58,7 @@ export function blockSpec(request: JobRequest, acceptance: BlockAcceptance): Job
     sampler: request.sampler,
     severities: evaluatedSeverities(request.sampler, steps, request.calls),
     degrade: true,
-    evaluation: { dataset, split, first, fingerprint },
+    evaluation: { dataset, split, first, fingerprint: asked },
     deadlineAtMs: nowMs + mostWaitMs,
   };
 }

@@ -43,6 +43,8 @@ export function boardAfter(board: Board, event: SamplerEvent, nowMs: number): Bo
     case 'row-failed':
       rows.delete(rowKey(event.job, event.row));
       break;
+    case 'asked':
+      break;
     case 'ended':
       for (const key of rows.keys()) if (key.startsWith(`${event.job}/`)) rows.delete(key);
       break;

@@ -15,6 +15,10 @@ export interface KeptJob {
   /** Failures so far, of all rows together. */
   readonly failures: number;
   readonly lastFailure?: { readonly code: string; readonly message: string };
+  /** Samplers that would compute other bits than the evaluation has. */
+  readonly unfit: ReadonlySet<string>;
+  /** When a client was last heard to ask for it, or when it was taken over. */
+  readonly askedMs: number;
   /** No row is offered before: after taking over a job, those who compute its rows are heard first. */
   readonly offersFromMs: number;
   readonly ending: boolean;
@@ -28,12 +32,27 @@ export interface KeeperState {
 }
 
 export type KeeperEvent =
-  | { readonly type: 'kept'; readonly spec: JobSpec; readonly done: readonly number[]; readonly offersFromMs: number }
+  | {
+      readonly type: 'kept';
+      readonly spec: JobSpec;
+      readonly done: readonly number[];
+      readonly offersFromMs: number;
+      readonly askedMs: number;
+    }
+  | { readonly type: 'asked'; readonly job: string; readonly askedMs: number }
   | { readonly type: 'offering'; readonly job: string; readonly row: number }
-  | { readonly type: 'answered'; readonly job: string; readonly row: number; readonly busyUntilMs?: number }
+  | {
+      readonly type: 'answered';
+      readonly job: string;
+      readonly row: number;
+      readonly busyUntilMs?: number;
+      /** Who answered that it is not fit for the evaluation. */
+      readonly unfit?: string;
+    }
   | { readonly type: 'row-done'; readonly job: string; readonly row: number }
   | {
       readonly type: 'row-failed';
+      readonly sampler: string;
       readonly job: string;
       readonly row: number;
       readonly code: string;
@@ -59,18 +78,22 @@ export const emptyKeeper: KeeperState = { jobs: new Map(), pausedUntilMs: 0, blo
 export const maxFailures = 3;
 /** Offers under way at once: of users' jobs, and as many of evaluations. */
 export const offerWindow = 16;
-/** Failures that would only be repeated. */
-const final: readonly string[] = ['THAW_FINGERPRINT_MISMATCH'] satisfies ErrorCode[];
+/** A block of an evaluation for which no client has asked so long is given up: the client waits at it, or is gone. */
+export const mostSilenceMs = 10 * 60_000;
+/** With this a sampler fails rows of an evaluation whose bits are not its own; others may have them. */
+const otherBitsCode: ErrorCode = 'THAW_FINGERPRINT_MISMATCH';
 
 export function keeperAfter(state: KeeperState, event: KeeperEvent): KeeperState {
   const jobs = new Map(state.jobs);
   if (event.type === 'kept') {
-    const { spec, offersFromMs } = event;
+    const { spec, offersFromMs, askedMs } = event;
     jobs.set(spec.id, {
       spec,
       done: new Set(event.done),
       offered: new Set(),
       failures: 0,
+      unfit: new Set(),
+      askedMs,
       offersFromMs,
       ending: false,
     });
@@ -84,11 +107,18 @@ export function keeperAfter(state: KeeperState, event: KeeperEvent): KeeperState
   let { pausedUntilMs, blocksPausedUntilMs } = state;
   if (kept === undefined) return state;
   switch (event.type) {
+    case 'asked':
+      jobs.set(event.job, { ...kept, askedMs: event.askedMs });
+      break;
     case 'offering':
       jobs.set(event.job, { ...kept, offered: new Set(kept.offered).add(event.row) });
       break;
     case 'answered':
-      jobs.set(event.job, { ...kept, offered: without(kept.offered, event.row) });
+      jobs.set(event.job, {
+        ...kept,
+        offered: without(kept.offered, event.row),
+        unfit: event.unfit === undefined ? kept.unfit : new Set(kept.unfit).add(event.unfit),
+      });
       if (event.busyUntilMs === undefined) break;
       if (isBlock(kept.spec)) blocksPausedUntilMs = Math.max(blocksPausedUntilMs, event.busyUntilMs);
       else pausedUntilMs = Math.max(pausedUntilMs, event.busyUntilMs);
@@ -97,9 +127,10 @@ export function keeperAfter(state: KeeperState, event: KeeperEvent): KeeperState
       jobs.set(event.job, { ...kept, done: new Set(kept.done).add(event.row) });
       break;
     case 'row-failed': {
-      const { code, message } = event;
-      const failures = final.includes(code) ? maxFailures : kept.failures + 1;
-      jobs.set(event.job, { ...kept, failures, lastFailure: { code, message } });
+      const { sampler, code, message } = event;
+      if (isBlock(kept.spec) && code === otherBitsCode)
+        jobs.set(event.job, { ...kept, unfit: new Set(kept.unfit).add(sampler) });
+      else jobs.set(event.job, { ...kept, failures: kept.failures + 1, lastFailure: { code, message } });
       break;
     }
     case 'ending':
@@ -152,8 +183,14 @@ function dueOf(
         ? 'Nobody took the estimates away in time.'
         : `The deadline passed with ${job.done.size} of ${spec.count} images finished.`;
       effects.push({ type: 'end', job: spec.id, state: 'expired', code: 'THAW_DEADLINE_EXPIRED', message });
+    } else if (isBlock(spec) && nowMs - job.askedMs >= mostSilenceMs) {
+      const message = `Nobody has asked for the estimates for ${mostSilenceMs / 60_000} minutes.`;
+      effects.push({ type: 'end', job: spec.id, state: 'expired', code: 'THAW_DEADLINE_EXPIRED', message });
     } else if (!whole && job.failures >= maxFailures) {
       effects.push({ type: 'end', job: spec.id, state: 'failed', ...job.lastFailure });
+    } else if (!whole && nobodyFits(job, board)) {
+      const message = `No sampler that is heard would compute the bits of this evaluation, whose fingerprint is ${spec.evaluation?.fingerprint.slice(0, 12)}: ${[...board.samplers.keys()].join(', ')}.`;
+      effects.push({ type: 'end', job: spec.id, state: 'failed', code: otherBitsCode, message });
     } else if (!whole && nowMs >= job.offersFromMs && nowMs >= pausedUntilMs) {
       for (let row = 0; row < spec.count && window > 0; row++) {
         if (job.done.has(row) || job.offered.has(row) || board.rows.has(rowKey(spec.id, row))) continue;
@@ -164,3 +201,6 @@ function dueOf(
   }
   return effects;
 }
+
+const nobodyFits = ({ unfit }: KeptJob, { samplers }: Board): boolean =>
+  unfit.size > 0 && [...samplers.keys()].every((sampler) => unfit.has(sampler));

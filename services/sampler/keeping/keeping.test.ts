@@ -9,6 +9,7 @@ import {
   keeperAfter,
   keeperEffects,
   maxFailures,
+  mostSilenceMs,
   offerWindow,
   openRows,
   rowKey,
@@ -31,7 +32,10 @@ const spec = (id: string, fields: Partial<JobSpec> = {}): JobSpec => ({
   ...fields,
 });
 const keep = (...specs: JobSpec[]): KeeperState =>
-  specs.reduce((state, one) => keeperAfter(state, { type: 'kept', spec: one, done: [], offersFromMs: 0 }), emptyKeeper);
+  specs.reduce(
+    (state, one) => keeperAfter(state, { type: 'kept', spec: one, done: [], offersFromMs: 0, askedMs: 0 }),
+    emptyKeeper,
+  );
 const a = spec('a');
 
 describe('board', () => {
@@ -100,7 +104,7 @@ describe('keeper', () => {
     let state = keeperAfter(keep(a), { type: 'answered', job: a.id, row: 0, busyUntilMs: 100 });
     expect(keeperEffects(state, emptyBoard, 99, 0)).toEqual([]);
     expect(keeperEffects(state, emptyBoard, 100, 0)).toHaveLength(3);
-    state = keeperAfter(emptyKeeper, { type: 'kept', spec: a, done: [1], offersFromMs: 500 });
+    state = keeperAfter(emptyKeeper, { type: 'kept', spec: a, done: [1], offersFromMs: 500, askedMs: 0 });
     expect(keeperEffects(state, emptyBoard, 499, 0)).toEqual([]);
     expect(keeperEffects(state, emptyBoard, 500, 0)).toHaveLength(2);
   });
@@ -122,7 +126,14 @@ describe('keeper', () => {
 
     let failing = keep(a);
     for (let i = 0; i < maxFailures; i++)
-      failing = keeperAfter(failing, { type: 'row-failed', job: a.id, row: 0, code: 'THAW_X', message: 'm' });
+      failing = keeperAfter(failing, {
+        type: 'row-failed',
+        sampler: 's',
+        job: a.id,
+        row: 0,
+        code: 'THAW_X',
+        message: 'm',
+      });
     expect(keeperEffects(failing, emptyBoard, 0, 0)).toEqual([
       { type: 'end', job: a.id, state: 'failed', code: 'THAW_X', message: 'm' },
     ]);
@@ -164,7 +175,14 @@ describe('keeper', () => {
       const small = spec('e', { mode: 'evaluate', count: 1, deadlineAtMs: 50, evaluation });
       let state = keep(small);
       for (let i = 0; i < maxFailures; i++)
-        state = keeperAfter(state, { type: 'row-failed', job: small.id, row: 0, code: 'THAW_X', message: 'm' });
+        state = keeperAfter(state, {
+          type: 'row-failed',
+          sampler: 's',
+          job: small.id,
+          row: 0,
+          code: 'THAW_X',
+          message: 'm',
+        });
       expect(offered(keeperEffects(state, emptyBoard, 0, 0))).toBe('failed');
       state = keeperAfter(state, { type: 'row-done', job: small.id, row: 0 });
       expect(keeperEffects(state, emptyBoard, 0, 49)).toEqual([]);
@@ -173,12 +191,36 @@ describe('keeper', () => {
       ]);
     });
 
-    it('ends one at once when a sampler would compute other bits', () => {
-      const failure = { code: 'THAW_FINGERPRINT_MISMATCH', message: 'other bits' };
-      const state = keeperAfter(keep(block), { type: 'row-failed', job: block.id, row: 0, ...failure });
-      expect(keeperEffects(state, emptyBoard, 0, 0)).toEqual([
-        { type: 'end', job: block.id, state: 'failed', ...failure },
+    it('offers rows to others while some sampler may compute the right bits, and ends when none is left', () => {
+      const heard = (...samplers: string[]) =>
+        samplers.reduce((board, sampler) => boardAfter(board, { type: 'beat', sampler, rows: [] }, 0), emptyBoard);
+      const failure = { row: 0, code: 'THAW_FINGERPRINT_MISMATCH', message: 'other bits' };
+      let state = keep(block);
+      for (let row = 0; row <= maxFailures; row++)
+        state = keeperAfter(state, { type: 'row-failed', sampler: 'odd', job: block.id, ...failure, row });
+      expect(offered(keeperEffects(state, heard('odd', 'fit'), 0, 0))).toBe('e'.repeat(offerWindow));
+      state = keeperAfter(state, { type: 'answered', job: block.id, row: 1, unfit: 'other' });
+      expect(offered(keeperEffects(state, heard('odd', 'fit', 'other'), 0, 0))).toBe('e'.repeat(offerWindow));
+      expect(keeperEffects(state, heard('odd', 'other'), 0, 0)).toEqual([
+        {
+          ...{ type: 'end', job: block.id, state: 'failed', code: failure.code },
+          message:
+            'No sampler that is heard would compute the bits of this evaluation, whose fingerprint is ffffffffffff: odd, other.',
+        },
       ]);
+    });
+
+    it('gives one up, whole or not, for which nobody has asked for ten minutes', () => {
+      const patient = spec('e', { mode: 'evaluate', count: 1, evaluation });
+      const whole = keeperAfter(keep(patient), { type: 'row-done', job: patient.id, row: 0 });
+      for (const state of [keep(patient), whole]) {
+        const asked = keeperAfter(state, { type: 'asked', job: patient.id, askedMs: 5000 });
+        expect(offered(keeperEffects(asked, emptyBoard, mostSilenceMs + 4999, 0))).not.toContain('expired');
+        expect(keeperEffects(asked, emptyBoard, mostSilenceMs + 5000, 0)).toMatchObject([
+          { type: 'end', state: 'expired', message: 'Nobody has asked for the estimates for 10 minutes.' },
+        ]);
+      }
+      expect(offered(keeperEffects(keep(a), emptyBoard, 100 * mostSilenceMs, 0))).toBe('aaa'); // a user's job has no such limit
     });
   });
 

@@ -106,7 +106,8 @@ export class JobService {
     const { steps, dataset } = model;
     const { sha256: fingerprint } = await model.fingerprint();
     const available = await testImages.count(dataset, request.evaluation!.split);
-    const acceptance = { sampler: name, nowMs: clock.wallTimeMs(), version, steps, dataset, fingerprint, available };
+    const what = { version, steps, dataset, fingerprint, available };
+    const acceptance = { ...what, sampler: name, nowMs: clock.wallTimeMs(), alone: this.samplers <= 1 };
     const spec = blockSpec(request, acceptance);
     const known = await jobs.spec(spec.id);
     if (known !== undefined) return known;
@@ -125,8 +126,13 @@ export class JobService {
 
   /** @throws ThawError THAW_JOB_NOT_FOUND */
   async status(id: string): Promise<JobStatus> {
+    return this.#status(id, true);
+  }
+
+  async #status(id: string, asked: boolean): Promise<JobStatus> {
     const { jobs } = this.#o;
     const spec = await jobs.mustHave(id);
+    if (asked && isBlock(spec)) this.#loop.asked(id);
     const [end, done] = await Promise.all([jobs.end(id), jobs.doneRows(spec)]);
     return jobStatus(spec, end, done, this.#loop.running(id));
   }
@@ -138,16 +144,18 @@ export class JobService {
 
   /** The stored safetensors of a row; errors as {@link result}. */
   async resultBytes(id: string, row: number): Promise<Uint8Array> {
-    return (await this.#o.jobs.resultBytes(id, row)) ?? (await this.#missing(id, row));
+    const bytes = (await this.#o.jobs.resultBytes(id, row)) ?? (await this.#missing(id, row));
+    this.#loop.asked(id);
+    return bytes;
   }
 
   /** Resolves when the job is over, or after `waitMs`. */
   async waitForEnd(id: string, waitMs: number): Promise<JobStatus> {
     const untilMs = this.#o.clock.nowMs() + waitMs;
-    for (;;) {
+    for (let asked = true; ; asked = false) {
       // Listened to before the look, so that nothing is missed in between.
       const changed = this.changed(id, Math.min(Math.max(0, untilMs - this.#o.clock.nowMs()), longestWaitMs));
-      const status = await this.status(id);
+      const status = await this.#status(id, asked);
       if (status.state !== 'running' || untilMs <= this.#o.clock.nowMs() || this.#loop.stopped) return status;
       await changed;
     }
@@ -162,7 +170,7 @@ export class JobService {
       this.#loop.over(id);
     }
     if (isBlock(spec)) await this.#loop.removeResults(spec);
-    return this.status(id);
+    return this.#status(id, false);
   }
 
   /** Resolves when something of the job was stored, or it ended, or after `timeoutMs`. */

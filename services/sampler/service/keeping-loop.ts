@@ -46,6 +46,8 @@ export interface KeepingLoopOptions {
 /** A pause after a sampler was busy, and after an offer failed for another reason. */
 const busyPauseMs = 50;
 const blocksBusyPauseMs = 250;
+/** Then somebody else is offered the row. */
+const unfitPauseMs = 20;
 const failedPauseMs = 1000;
 
 export class KeepingLoop {
@@ -119,7 +121,7 @@ export class KeepingLoop {
 
   /** Keeps a job that was just accepted. */
   keep(spec: JobSpec): void {
-    this.#tell({ type: 'kept', spec, done: [], offersFromMs: 0 });
+    this.#tell({ type: 'kept', spec, done: [], offersFromMs: 0, askedMs: this.#o.clock.nowMs() });
     this.#act();
   }
 
@@ -131,6 +133,11 @@ export class KeepingLoop {
   /** Resolves when something of the job was stored, or it ended, or after `timeoutMs`. */
   changed(job: string, timeoutMs: number): Promise<void> {
     return this.#watchers.wait(job, timeoutMs);
+  }
+
+  /** Tells everybody, this sampler too, that a client has asked for a job: who keeps it may be another. */
+  asked(job: string): void {
+    this.#announce({ type: 'asked', sampler: this.#o.name, job });
   }
 
   /** Tells everybody, this sampler too, that a job's end is written. */
@@ -193,10 +200,13 @@ export class KeepingLoop {
         this.#watchers.wake(event.job);
         break;
       case 'row-failed': {
-        const { job, row, code, message } = event;
-        this.#tell({ type: 'row-failed', job, row, code, message });
+        const { sampler, job, row, code, message } = event;
+        this.#tell({ type: 'row-failed', sampler, job, row, code, message });
         break;
       }
+      case 'asked':
+        this.#tell({ type: 'asked', job: event.job, askedMs: this.#o.clock.nowMs() });
+        return;
       case 'ended':
         this.#forget(event.job);
         break;
@@ -242,6 +252,7 @@ export class KeepingLoop {
     this.#tell({ type: 'offering', job: spec.id, row });
     const key = rowKey(spec.id, row);
     let busyUntilMs: number | undefined;
+    let unfit: string | undefined;
     try {
       if (this.#offeredBefore.has(key) && (await jobs.hasResult(spec.id, row))) {
         this.#rowStored(spec.id, row); // the word of it was lost
@@ -252,14 +263,17 @@ export class KeepingLoop {
           return this.#answer({ spec, row });
         });
         if (answer === 'busy') busyUntilMs = clock.nowMs() + (isBlock(spec) ? blocksBusyPauseMs : busyPauseMs);
-        else if (!this.#board.rows.has(key) && this.#keeper.jobs.get(spec.id)?.done.has(row) === false)
+        else if (answer === 'unfit') {
+          unfit = sampler;
+          busyUntilMs = clock.nowMs() + unfitPauseMs;
+        } else if (!this.#board.rows.has(key) && this.#keeper.jobs.get(spec.id)?.done.has(row) === false)
           this.#board = rowTaken(this.#board, spec.id, row, sampler, spec.severities[0]!, clock.nowMs());
       }
     } catch (err) {
       logger.warn('A row could not be offered', { job: spec.id, row, err });
       busyUntilMs = clock.nowMs() + failedPauseMs;
     }
-    this.#tell({ type: 'answered', job: spec.id, row, busyUntilMs });
+    this.#tell({ type: 'answered', job: spec.id, row, busyUntilMs, unfit });
     if (busyUntilMs === undefined) this.#act();
     else this.#timers.later(busyUntilMs - clock.nowMs(), () => this.#act());
   }
@@ -296,7 +310,8 @@ export class KeepingLoop {
       keeps: (id) => this.#draining || this.#keeper.jobs.has(id),
       lives: (sampler) => this.#board.samplers.has(sampler),
       keep: (spec, done) => {
-        this.#tell({ type: 'kept', spec, done, offersFromMs: clock.nowMs() + 2 * this.#beatMs });
+        const nowMs = clock.nowMs();
+        this.#tell({ type: 'kept', spec, done, offersFromMs: nowMs + 2 * this.#beatMs, askedMs: nowMs });
         for (let row = 0; row < spec.count; row++) this.#offeredBefore.add(rowKey(spec.id, row));
       },
     });

@@ -26,6 +26,8 @@ const jobRow = /^([0-9a-f]{32})\/(\d+)$/;
 
 export class RowDoor {
   readonly #o: RowDoorParts;
+  /** Checkpoints with fingerprints of evaluations that are not those of this sampler. */
+  readonly #unfit = new Set<string>();
 
   constructor(parts: RowDoorParts) {
     this.#o = parts;
@@ -33,6 +35,7 @@ export class RowDoor {
 
   answer({ spec, row }: RowOffer): RowAnswer {
     const { name, worker, taken } = this.#o;
+    if (isBlock(spec) && this.#unfit.has(bitsOf(spec))) return { answer: 'unfit', sampler: name };
     const full = isBlock(spec) && this.#blockRows() >= mostBlockRowsHeld;
     if (full || row >= spec.count) return { answer: 'busy', sampler: name };
     const answer = worker.add(this.#task(spec, row));
@@ -61,6 +64,7 @@ export class RowDoor {
       stored: (severity) => announce({ type: 'stored', sampler: name, job, row, severity }),
       failed: (error) => {
         const { code, message } = asThawError(error);
+        if (isBlock(spec) && code === 'THAW_FINGERPRINT_MISMATCH') this.#unfit.add(bitsOf(spec));
         logger.error('A row failed', { job, row, code, err: error });
         announce({ type: 'row-failed', sampler: name, job, row, code, message: message.slice(0, 2000) });
       },
@@ -68,3 +72,6 @@ export class RowDoor {
     return isBlock(spec) ? estimateTask(spec, row, name, world) : rowTask(spec, row, world);
   }
 }
+
+/** Which bits an evaluation wants. */
+const bitsOf = ({ version, evaluation }: JobSpec): string => `${version.manifestSha256}/${evaluation?.fingerprint}`;
