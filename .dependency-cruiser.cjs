@@ -4,7 +4,7 @@ const tensorLibraries =
   '(node_modules/@tensorflow/|node_modules/onnxruntime|^shared/(engine|diffusion|evaluation|model)/)';
 const ioModules =
   '^(node:)?(fs|fs/promises|net|tls|dgram|http|https|http2|child_process|worker_threads|cluster|dns|readline)$';
-const ioPackages = 'node_modules/(ws|fastify|@fastify|nats|@nats-io|@aws-sdk|sharp|pino|playwright-core)/';
+const ioPackages = 'node_modules/(ws|fastify|@fastify|nats|@nats-io|@aws-sdk|sharp|yauzl|pino|playwright-core)/';
 
 module.exports = {
   forbidden: [

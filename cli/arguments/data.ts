@@ -9,10 +9,12 @@ export function addDataCommands(program: Command): void {
     command(
       data,
       'pack <source>',
-      'Pack `mnist`, `cifar10:<folder>`, a folder of images, or an IDX file into shards.',
+      'Pack `mnist`, `cifar10:<folder>`, a folder or .zip of images, a .parquet file or a folder of them, or an IDX file into shards.',
       [
         'thaw data pack mnist --name mnist --method pad --size 32',
         'thaw data pack cifar10:cifar-10-batches-bin --name cifar10',
+        'thaw data pack img_align_celeba.zip --name celeba --method pillow-bilinear-crop --size 64',
+        'thaw data pack beans/ --name beans --image-column image --label-column labels --channels 3 --method pillow-bilinear --size 71',
         'thaw data pack faces/ --name celeba --test-percent 10 --method pillow-bilinear --size 143 --store s3://bucket/thaw',
       ],
     ),
@@ -25,12 +27,19 @@ export function addDataCommands(program: Command): void {
     )
     .option('--size <pixels>', 'stored edge', wholeNumber(1))
     .option('--channels <n>', '1 or 3; as the source unless given', wholeNumber(1))
-    .option('--test <source>', 'folder or IDX file of the test split')
+    .option('--test <source>', 'the test split: a source like the first')
     .option(
       '--test-percent <n>',
       'or: the last n % of the images, in their order, are the test split',
       wholeNumber(1, 99),
     )
+    .option(
+      '--partition <file>',
+      "list of lines `<image> <0 training, 1 validation, 2 test>`; CelebA's list_eval_partition.txt is found in or beside the source",
+    )
+    .option('--no-partition', 'one split, whatever a list or the names of parquet files (train-.., test-..) say')
+    .option('--image-column <name>', 'parquet: column of images, if there are several')
+    .option('--label-column <name>', 'parquet: column of labels; `label` unless given, if there is one')
     .option('--labels <file>', 'IDX file of labels')
     .option('--test-labels <file>', 'IDX file of the test labels')
     .option('--shard-bytes <n>', 'bytes of images in a shard; 4 MiB unless given', wholeNumber(1))

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { loadImages, loadManifest } from '@thaw/shared/data';
 import { openStore } from '@thaw/shared/storage';
+import sharp from 'sharp';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { makeZip } from '../../shared/data/io/zip.fixture.js';
 import { packCommand, type PackCommand } from './data.js';
 
 let folder: string;
@@ -39,4 +41,49 @@ it('splits off the last images as the test split, in their order', async () => {
 it('refuses a percentage where the test split is known', async () => {
   for (const changes of [{ source: 'mnist' }, { source: 'cifar10:nowhere' }, { test: file }])
     await expect(pack({ ...changes, testPercent: 10 })).rejects.toThrow('--test-percent:');
+});
+
+it('packs a zip by its list of splits, and says who dealt the images', async () => {
+  const image = await sharp(Buffer.alloc(12), { raw: { width: 2, height: 2, channels: 3 } })
+    .png()
+    .toBuffer();
+  const images = ['1.png', '2.png', '3.png', '4.png'].map((name) => ({ name, bytes: image }));
+  const list = {
+    name: 'list_eval_partition.txt',
+    bytes: new TextEncoder().encode('1.png 0\n2.png 0\n3.png 1\n4.png 2\n'),
+  };
+  const zip = join(folder, 'celeba.zip');
+  writeFileSync(zip, makeZip([...images, list]));
+  expect(await pack({ source: zip, name: 'celeba' })).toMatchObject({
+    train: { images: 2 },
+    test: { images: 1 },
+    splitBy: `${zip}/list_eval_partition.txt`,
+    leftOutForValidation: 1,
+  });
+  await expect(pack({ source: zip, testPercent: 50 })).rejects.toThrow('says which images are the test split');
+  await expect(pack({ source: zip, test: zip })).rejects.toThrow('--test: ');
+  expect(await pack({ source: zip, name: 'one', partition: false, testPercent: 25 })).toMatchObject({
+    train: { images: 3 },
+    test: { images: 1 },
+  });
+  expect(await pack({ source: zip, name: 'with', partition: false, test: zip })).toMatchObject({
+    train: { images: 4 },
+    test: { images: 4 },
+  });
+});
+
+it('refuses options that the source has no use for', async () => {
+  const cases: [Partial<PackCommand>, string][] = [
+    [{ source: 'mnist', test: file }, '--test: it is of no use'],
+    [{ source: 'mnist', labels: file }, '--labels: it is of no use'],
+    [{ source: 'cifar10:nowhere', partition: 'list.txt' }, '--partition: it is of no use'],
+    [{ testLabels: file }, '--test-labels: it is for the images of --test'],
+    [{ imageColumn: 'image' }, '--image-column: it says nothing about'],
+    [{ source: folder, labels: file }, '--labels: it says nothing about'],
+  ];
+  for (const [changes, words] of cases)
+    await expect(pack(changes)).rejects.toMatchObject({
+      code: 'THAW_CONFIG_INVALID',
+      message: expect.stringContaining(words) as string,
+    });
 });

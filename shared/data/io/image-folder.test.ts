@@ -7,7 +7,7 @@ import { MemoryStore } from '@thaw/shared/storage';
 import type { BadImage, SourceImage } from '../image-source.js';
 import { packDataset } from '../packing.js';
 import { openImageFolder } from './image-folder.js';
-import type { ImageFolderOptions } from './image-folder.js';
+import type { ImageLimits } from './decode-image.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -31,7 +31,7 @@ const rgb = (width: number, height: number, value: number[]) =>
     ),
     { raw: { width, height, channels: 3 } },
   );
-async function items(path: string, options?: ImageFolderOptions, from = 0): Promise<(SourceImage | BadImage)[]> {
+async function items(path: string, options?: ImageLimits, from = 0): Promise<(SourceImage | BadImage)[]> {
   const out: (SourceImage | BadImage)[] = [];
   for await (const item of (await openImageFolder(path, options)).items(from)) out.push(item);
   return out;
