@@ -88,6 +88,30 @@ const stepped = (name: string, apply: (x: tf.Tensor) => tf.Tensor): Op => ({
 });
 const reductions = [tf.sum, tf.mean, tf.max, tf.min];
 
+/** Layers of networks. They fit few values, and are offered more often than other ops for that. */
+const layers: readonly Op[] = [
+  image('conv3', (x, w, detail) =>
+    tf.conv2d(
+      x,
+      w.kernel as tf.Tensor4D,
+      detail % 3 === 0 && x.shape[1] % 2 === 0 && x.shape[2] % 2 === 0 ? 2 : 1,
+      'same',
+    ),
+  ),
+  image('conv1', (x, w) => tf.conv2d(x, w.pointwise as tf.Tensor4D, 1, 'valid')),
+  image('conv4s2', (x, w) =>
+    x.shape[1] % 2 === 0 && x.shape[2] % 2 === 0 ? tf.conv2d(x, w.strided as tf.Tensor4D, 2, 'same') : undefined,
+  ),
+  image('depthwise', (x, w) => tf.depthwiseConv2d(x, w.depthwise as tf.Tensor4D, 1, 'same')),
+  image('pool', (x) =>
+    x.shape[1] % 2 === 0 && x.shape[2] % 2 === 0 ? tf.mul(tf.avgPool(x, 2, 2, 'valid'), 2) : undefined,
+  ),
+  image('enlarge', (x) => tf.image.resizeNearestNeighbor(x, [x.shape[1] * 2, x.shape[2] * 2])),
+  image('convTranspose', (x, w) =>
+    tf.conv2dTranspose(x, w.transposed as tf.Tensor4D, [x.shape[0], x.shape[1] * 2, x.shape[2] * 2, 2], 2, 'same'),
+  ),
+];
+
 // Values stay small, and away from the places where a derivative jumps (abs at 0 differs on purpose: Sign there).
 const ops: readonly Op[] = [
   unary('sigmoid', (x) => tf.sigmoid(x)),
@@ -111,6 +135,7 @@ const ops: readonly Op[] = [
   unary('log1p', (x) => tf.log1p(tf.mul(tf.tanh(x), 0.5))),
   unary('elu', (x) => tf.elu(tf.add(x, 0.0137))),
   unary('selu', (x) => tf.selu(tf.add(x, 0.0137))),
+  unary('relu6', (x) => tf.relu6(tf.mul(tf.add(x, 0.0137), 7))),
   unary('leakyRelu', (x) => tf.leakyRelu(tf.add(x, 0.0137), 0.2)),
   unary('clip', (x) => tf.clipByValue(x, -0.4, 0.7)),
   unary('scale', (x) => tf.sub(tf.mul(x, 1.5), 0.25)),
@@ -131,6 +156,26 @@ const ops: readonly Op[] = [
   stepped('step', (x) => tf.step(tf.sub(x, 0.2), 0.3)),
   stepped('integer', (x) => tf.cast(tf.cast(tf.mul(x, 9), 'int32'), 'float32')),
   stepped('mod', (x) => tf.mod(x, 0.3)),
+  stepped('floorDiv', (x) => tf.mul(tf.floorDiv(tf.mul(x, 5), 0.7), 0.2)),
+  stepped('product', (x) => tf.prod(tf.add(x, 0.5), 1, true)),
+  stepped('largest', (x) => tf.mul(tf.cast(tf.expandDims(tf.argMax(x, 2), 2), 'float32'), 0.2)),
+  stepped('smallest', (x) => tf.mul(tf.cast(tf.expandDims(tf.argMin(x, 1), 1), 'float32'), 0.2)),
+  stepped('oneHot', (x) => tf.oneHot(tf.cast(tf.argMax(x, 3), 'int32'), 4, 0.7, -0.3)),
+  stepped('logic', (x) =>
+    tf.cast(
+      tf.logicalOr(tf.logicalNot(tf.greater(x, 0.1)), tf.notEqual(tf.sign(x), tf.sign(tf.reverse(x, 3)))),
+      'float32',
+    ),
+  ),
+  stepped('quantifiers', (x) =>
+    tf.cast(
+      tf.logicalAnd(tf.any(tf.greater(x, 0.8), 1, true), tf.logicalNot(tf.all(tf.less(x, 0.5), 3, true))),
+      'float32',
+    ),
+  ),
+  stepped('notNumbers', (x) =>
+    tf.where(tf.isNaN(tf.sqrt(x)), tf.mul(x, 2), tf.where(tf.isInf(tf.div(x, tf.relu(x))), x, tf.neg(x))),
+  ),
   stepped('finite', (x) => tf.where(tf.isFinite(tf.div(x, tf.relu(x))), x, tf.mul(x, 2))),
   // tfjs has no gradient for a condition, so it is made of inputs.
   {
@@ -201,6 +246,27 @@ const ops: readonly Op[] = [
       return x.rank > 0 && x.shape[axis]! >= 4 ? tf.gather(x, index as tf.Tensor1D, axis) : undefined;
     },
   },
+  // tfjs has no gradient for these, so they are taken of inputs.
+  {
+    name: 'mirrorPad',
+    apply: (_a, _b, detail, _w, { mask }) =>
+      tf.mirrorPad(mask, [[detail % 4, 2], [1, detail % 3]], detail % 2 === 0 ? 'reflect' : 'symmetric'), // prettier-ignore
+  },
+  {
+    name: 'stridedSlice',
+    apply: (_a, _b, detail, _w, { x }) =>
+      tf.stridedSlice(x, [0, detail % 5, 5, 0], [2, 6, detail % 4, 4], [1, 1 + (detail % 3), -1 - (detail % 2), 1]),
+  },
+  {
+    name: 'gatherNd',
+    apply: (_a, _b, _d, _w, { x, index }) =>
+      tf.gatherND(x!, tf.minimum(tf.reshape(index!, [3, 1]), tf.scalar(1, 'int32'))),
+  },
+  {
+    name: 'scatterNd',
+    apply: (_a, _b, _d, _w, { mask, index }) =>
+      tf.scatterND(tf.reshape(index!, [3, 1]), tf.slice(mask!, [0, 0], [3, 4]), [5, 4]),
+  },
   {
     name: 'concat',
     apply: (a, b, detail) => (sameShape(a, b) && a.rank > 0 ? tf.concat([a, b, a], detail % a.rank) : undefined),
@@ -232,22 +298,9 @@ const ops: readonly Op[] = [
         : undefined,
   },
   { name: 'bias', apply: (x, _b, _d, w) => (x.shape.at(-1) === 4 ? tf.add(x, w.bias) : undefined) },
-  image('conv3', (x, w, detail) =>
-    tf.conv2d(
-      x,
-      w.kernel as tf.Tensor4D,
-      detail % 3 === 0 && x.shape[1] % 2 === 0 && x.shape[2] % 2 === 0 ? 2 : 1,
-      'same',
-    ),
-  ),
-  image('conv1', (x, w) => tf.conv2d(x, w.pointwise as tf.Tensor4D, 1, 'valid')),
-  image('conv4s2', (x, w) =>
-    x.shape[1] % 2 === 0 && x.shape[2] % 2 === 0 ? tf.conv2d(x, w.strided as tf.Tensor4D, 2, 'same') : undefined,
-  ),
-  image('depthwise', (x, w) => tf.depthwiseConv2d(x, w.depthwise as tf.Tensor4D, 1, 'same')),
-  image('convTranspose', (x, w) =>
-    tf.conv2dTranspose(x, w.transposed as tf.Tensor4D, [x.shape[0], x.shape[1] * 2, x.shape[2] * 2, 2], 2, 'same'),
-  ),
+  ...layers,
+  ...layers,
+  ...layers,
 ];
 
 export interface RandomProgram {
@@ -261,19 +314,24 @@ export function randomProgram(list: readonly Choice[]): RandomProgram {
   const taken: string[] = [];
   const fn: ProgramDefinition['fn'] = (weights, inputs) => {
     taken.length = 0;
-    const values = [inputs['x']!, inputs['y']!, inputs['mask']!, weights['scale']!];
+    const values = [tf.add(inputs['x']!, weights['bias']!), inputs['y']!, inputs['mask']!, weights['scale']!];
+    const unread = new Set<tf.Tensor>();
     for (const choice of list) {
       const made = takeFirstThatFits(choice, values, weights as Weights, inputs as Inputs);
       if (made === undefined) continue;
       taken.push(made.name);
       values.push(made.value);
+      made.operands.forEach((operand) => unread.delete(operand));
+      unread.add(made.value);
     }
     const last = values.at(-1)!;
+    // Whatever nothing else reads: so every op is on the way of the gradients, and no value has one more reader than it would have.
+    const ends = [...unread].map((value) => tf.mean(tf.square(tf.sub(value, 0.3))));
     const regular = Object.values(weights).reduce(
       (sum, weight) => tf.add(sum, tf.mean(tf.square(weight))),
       tf.scalar(0),
     );
-    return { last: tf.add(last, 0), loss: tf.add(tf.mean(tf.square(tf.sub(last, 0.3))), tf.mul(regular, 0.1)) };
+    return { last: tf.add(last, 0), loss: tf.addN([...ends, tf.mul(regular, 0.1)]) };
   };
   return { definition: { name: 'random', weights: weightSpecs, inputs: inputSpecs, fn, gradientOf: 'loss' }, taken };
 }
@@ -284,17 +342,18 @@ function takeFirstThatFits(
   values: readonly tf.Tensor[],
   weights: Weights,
   inputs: Inputs,
-): { name: string; value: tf.Tensor } | undefined {
+): { name: string; value: tf.Tensor; operands: tf.Tensor[] } | undefined {
   const first = values[values.length - 1 - (choice.first % values.length)]!;
   for (let i = 0; i < ops.length; i++) {
     const op = ops[(choice.op + i) % ops.length]!;
     for (let j = 0; j < values.length; j++) {
       const second = values[(choice.second + j) % values.length]!;
       const value = op.apply(first, second, choice.detail, weights, inputs);
-      if (value !== undefined && value.size > 0 && value.size <= maxSize) return { name: op.name, value };
+      if (value !== undefined && value.size > 0 && value.size <= maxSize)
+        return { name: op.name, value, operands: [first, second] };
     }
   }
   return undefined;
 }
 
-export const opNames: readonly string[] = ops.map((op) => op.name);
+export const opNames: readonly string[] = [...new Set(ops.map((op) => op.name))];

@@ -63,7 +63,7 @@ const hoistScale: Rule = {
   ops: ['Multiply'],
   apply(builder, { inputs, dtype }) {
     const [x, y] = pair(inputs);
-    if (dtype !== 'float32' || isUniform(y)) return undefined;
+    if (isUniform(y)) return undefined;
     const [factorX, baseX] = splitScale(x);
     const [factorY, baseY] = splitScale(y);
     if (factorX === 1 && factorY === 1) return undefined;
@@ -85,9 +85,8 @@ const hoistScale: Rule = {
 const addScaled: Rule = {
   name: 'add-scaled',
   ops: ['Add'],
-  apply(builder, { inputs, dtype }) {
+  apply(builder, { inputs }) {
     const [x, y] = pair(inputs);
-    if (dtype !== 'float32') return undefined;
     const [factorX, baseX] = splitScale(x);
     const [factorY, baseY] = splitScale(y);
     if (factorX === factorY && factorX !== 1) return builder.scale(builder.binary('Add', baseX, baseY), factorX);

@@ -118,9 +118,8 @@ const matMulScaled: Rule = {
     const [a, b] = candidate.inputs as readonly [Value, Value];
     const [factorA, baseA] = splitScale(a);
     const [factorB, baseB] = splitScale(b);
-    const factor = factorA * factorB;
     if (factorA === 1 && factorB === 1) return undefined;
-    const alpha = Math.fround(factor * ((candidate.attributes['alpha'] as number | undefined) ?? 1));
+    const alpha = Math.fround(factorA * factorB);
     return builder.make({ ...candidate, inputs: [baseA, baseB], attributes: { ...candidate.attributes, alpha } });
   },
 };

@@ -42,12 +42,11 @@ const sumOfExpand: Rule = {
     const axes = axesOf(attributes);
     const repeated = axes.filter((axis) => inner!.shape[axis] === 1 && x.shape[axis]! > 1);
     if (repeated.length === 0) return undefined;
-    const rest = axes.filter((axis) => !repeated.includes(axis));
     const narrowed = builder.expand(
       inner!,
       x.shape.map((dimension, axis) => (repeated.includes(axis) ? 1 : dimension)),
     );
-    const sum = builder.reduce('Sum', narrowed, rest, true);
+    const sum = builder.reduce('Sum', narrowed, axes, true);
     return builder.scale(builder.reshape(sum, shape), sizeOf(repeated.map((axis) => x.shape[axis]!)));
   },
 };

@@ -48,6 +48,7 @@ const cases: readonly Case[] = [
   { rule: 'fold-cast', fn: (x) => tf.add(x, tf.cast(tf.fill([6], 3, 'int32'), 'float32')), left: ['Add'] },
   { rule: 'fold-cast', fn: (x) => tf.add(x, tf.cast(tf.cast(tf.fill([6], -2.7), 'int32'), 'float32')), left: ['Add'] },
   { rule: 'fold-cast', fn: (x) => tf.add(x, tf.cast(tf.cast(tf.fill([6], 2), 'bool'), 'float32')), left: ['Add'] },
+  { rule: 'fold-cast', fn: (x) => tf.cast(tf.isFinite(x), 'float32'), left: ['Abs', 'Cast', 'Less'] },
   { rule: 'step-to-sign', fn: (x) => tf.grad((z: T) => tf.sum(tf.abs(z)))(x), left: ['Sign'] },
   ...foldable.map(([, number]): Case => ({ rule: 'fold-uniform', fn: (x) => tf.add(x, number()), left: ['Add'] })),
   {
@@ -82,7 +83,14 @@ const cases: readonly Case[] = [
   { rule: 'hoist-scale', fn: (x, y) => tf.mul(tf.mul(x, 4), tf.mul(y, 0.25)), left: ['Multiply'] },
   { rule: 'add-scaled', fn: (x, y) => tf.add(tf.mul(x, 3), tf.mul(y, 3)), left: ['Add', 'Multiply'] },
   { rule: 'add-scaled', fn: (x, y) => tf.add(x, tf.neg(y)), left: ['Sub'] },
-  { rule: 'add-scaled', fn: (x, y) => tf.add(tf.neg(x), y), left: ['Sub'] },
+  {
+    rule: 'add-scaled',
+    fn: (x, y) => {
+      const older = tf.neg(x);
+      return tf.add(older, tf.exp(y));
+    },
+    left: ['Exp', 'Sub'],
+  },
   { rule: 'subtract-negated', fn: (x, y) => tf.sub(x, tf.neg(y)), left: ['Add'] },
   {
     rule: 'normal-cdf',
@@ -197,6 +205,16 @@ const kept: readonly (Omit<Case, 'rule'> & { readonly what: string })[] = [
   },
   { what: 'a padded number', fn: (x) => tf.add(x, tf.pad(tf.fill([4], 2), [[1, 1]])), left: ['Add', 'PadV2'] },
   {
+    what: 'a sum over an axis that is not repeated',
+    fn: (_x, _y, v) => tf.sum(tf.tile(tf.reshape(v, [1, 1, 6]), [1, 4, 1]), 0),
+    left: ['Expand', 'Reshape', 'Reshape'],
+  },
+  {
+    what: 'a sum of repeated whole numbers',
+    fn: (x) => integers(x, (i) => tf.sum(tf.tile(tf.reshape(i, [1, 24]), [3, 1]), 0)),
+    left: ['Cast', 'Cast', 'Expand', 'Multiply', 'Reshape', 'Reshape', 'Sum'],
+  },
+  {
     what: 'branches that differ',
     fn: (x, y) => tf.where(tf.greater(x, 0), tf.exp(x), tf.exp(y)),
     left: ['Exp', 'Exp', 'Greater', 'Select'],
@@ -249,6 +267,16 @@ describe('simplification rules', () => {
     const graph = simplify({ name: 'one', values, nodes, outputs: { result: 1 } });
     expect(graph.ruleHits.get('concat-of-one')).toBe(1);
     expect(graph.outputs['result']!.op).toBe('Input');
+  });
+
+  it('takes a factor to the smaller operand of a product, wherever it was', () => {
+    for (const fn of [(x: T, v: T) => tf.mul(tf.mul(x, 3), v), (x: T, v: T) => tf.mul(x, tf.mul(v, 3))]) {
+      const product = simplify(trace(definition((x, _y, v) => fn(x, v)))).outputs['result']!;
+      expect(product.inputs.map(({ op, shape }) => [op, ...shape])).toEqual([
+        ['Input', 4, 6],
+        ['Multiply', 6],
+      ]);
+    }
   });
 
   it('keeps a factor that two full-size operands share outside of their product', () => {
