@@ -133,10 +133,11 @@ export function addClusterCommands(program: Command): void {
     .option('--calls <n>', 'network calls, spread over the severities; one for each unless given', wholeNumber(1))
     .option('--severity <s>', 'how far degraded the image is, 1..T; T unless given', wholeNumber(1))
     .option('--degrade', 'the image is clean: degrade it to the severity first')
+    .option('--convert', 'take a greyscale image where the model takes colour, or a colour one as its luma')
     .action((image, options) =>
       attempt(options, async () => {
         const { restoreImage } = await import('../commands/sample.js');
-        const { out, channel, sampler, calls, severity, degrade, checkpoint } = options;
+        const { out, channel, sampler, calls, severity, degrade, convert, checkpoint } = options;
         const result = await restoreImage(requireCluster(options.dir), image, {
           out,
           channel,
@@ -144,6 +145,7 @@ export function addClusterCommands(program: Command): void {
           calls,
           severity,
           degrade,
+          convert,
           version: checkpoint,
         });
         printResult(result, options.json, () => `Restored with step ${result.version}: ${result.file}`);

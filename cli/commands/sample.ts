@@ -87,6 +87,8 @@ export interface RestoreOptions {
   readonly calls?: number;
   readonly severity?: number;
   readonly degrade?: boolean;
+  /** Takes an image of the other kind, greyscale or colour, than the model does. */
+  readonly convert?: boolean;
 }
 
 /** Restores one image file; with `degrade` the file is a clean image and is degraded first. */

@@ -128,9 +128,12 @@ export interface Pixels extends ImageShape {
 export interface ImageCodec {
   /**
    * Decodes a PNG or JPEG from a stranger to the shape asked for (scaled to cover it, centre cut out).
-   * @throws ThawError THAW_IMAGE_INVALID, THAW_IMAGE_TOO_LARGE (before any pixel is decoded)
+   * @param convert grey is repeated where colour is asked for, colour becomes grey (as packing a data set does it) where grey is; without it a
+   *   greyscale file is refused there, and one with colours in it here
+
+   * @throws ThawError THAW_IMAGE_INVALID, THAW_IMAGE_TOO_LARGE (before any pixel is decoded, unless the file is torn)
    */
-  decode(file: Uint8Array, shape: ImageShape): Promise<Pixels>;
+  decode(file: Uint8Array, shape: ImageShape, convert: boolean): Promise<Pixels>;
   /** PNG; `scale` enlarges every pixel to a square. */
   encodePng(image: Pixels, scale?: number): Promise<Uint8Array>;
 }

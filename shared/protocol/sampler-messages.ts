@@ -198,6 +198,8 @@ export const PlayRequestSchema = z.strictObject({
     .min(0)
     .max(2 ** 32 - 1),
   image: BytesSchema.refine((bytes) => bytes.byteLength <= 512 << 10, 'must be at most 512 KiB').optional(),
+  /** The image may be greyscale where the model takes colour, and the reverse. */
+  convert: z.boolean().optional(),
   sampler: SamplingAlgorithmSchema.default('algorithm2'),
   channel: z.enum(channelNames).optional(),
 });

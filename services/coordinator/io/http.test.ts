@@ -481,11 +481,17 @@ describe('events', () => {
 
 describe('the playground', () => {
   test('starts a job with what was asked for', async () => {
-    const answer = await post('/v1/playground', { seed: 5, sampler: 'direct', channel: 'stable', image: 'AQID' });
+    const answer = await post('/v1/playground', {
+      seed: 5,
+      sampler: 'direct',
+      channel: 'stable',
+      image: 'AQID',
+      convert: true,
+    });
     expect([answer.status, JSON.parse(answer.text)]).toMatchObject([202, { job, severities: [3, 2, 1, 0] }]);
     expect((await post('/v1/playground', {})).status).toBe(202);
     expect(asked).toEqual([
-      { seed: 5, sampler: 'direct', channel: 'stable', image: Uint8Array.of(1, 2, 3) },
+      { seed: 5, sampler: 'direct', channel: 'stable', image: Uint8Array.of(1, 2, 3), convert: true },
       { seed: 0, sampler: 'algorithm2' },
     ]);
   });
@@ -497,6 +503,7 @@ describe('the playground', () => {
     ['an image that is not base64', { image: '<svg>' }, 400, 'THAW_REQUEST_INVALID'],
     ['an image that is too large', { image: 'A'.repeat(700_004) }, 400, 'THAW_REQUEST_INVALID'],
     ['a body that is too large', { image: 'A'.repeat(1_200_000) }, 413, 'THAW_BODY_TOO_LARGE'],
+    ['a conversion that is no yes or no', { image: 'AQID', convert: 'yes' }, 400, 'THAW_REQUEST_INVALID'],
     ['a field too many', { count: 100 }, 400, 'THAW_REQUEST_INVALID'],
   ])('%s is refused before a sampler hears of it', async (_what, body, httpStatus, code) => {
     await expectRefusal(await post('/v1/playground', body), httpStatus, code);

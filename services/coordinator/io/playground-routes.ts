@@ -28,6 +28,8 @@ const StartSchema = z.strictObject({
     .default(0),
   /** PNG or JPEG in base64; a held-out test image, chosen by the seed, unless given. */
   image: z.base64().min(1).max(700_000, 'must be at most 512 KiB').optional(),
+  /** The image may be greyscale where the model takes colour, and the reverse. */
+  convert: z.boolean().optional(),
   sampler: SamplingAlgorithmSchema.default('algorithm2'),
   channel: z.enum(channelNames).optional(),
 });

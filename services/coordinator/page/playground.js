@@ -76,7 +76,9 @@ async function play(image) {
   if (image === undefined) clearPad();
   $('play-severity').textContent = 'thawing';
   note('A sampler takes it …');
-  const request = { seed, sampler: $('play-sampler').value, ...(image === undefined ? {} : { image }) };
+  // Drawings and files of any colours: whether the run is in colour is the sampler's to know.
+  const given = image === undefined ? {} : { image, convert: true };
+  const request = { seed, sampler: $('play-sampler').value, ...given };
   try {
     const response = await fetch('/v1/playground', {
       method: 'POST',

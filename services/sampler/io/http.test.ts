@@ -5,6 +5,7 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { errorRegistry } from '@thaw/shared/protocol';
+import type { ImageShape } from '../ports.js';
 import { openDoor, startHarness, token, type Door, type Harness } from '../sampler.fixture.js';
 import { createImageCodec } from './image-codec.js';
 
@@ -126,6 +127,32 @@ describe('the API', () => {
       headers: { 'content-type': 'image/png' },
     });
     expect(Buffer.from(await degradedFirst.arrayBuffer())).not.toEqual(bytes);
+  });
+
+  it('restores a colour image by a model of greyscale images only when told to convert it', async () => {
+    const file = await sharp({ create: { width: 16, height: 16, channels: 3, background: '#c04020' } })
+      .png()
+      .toBuffer();
+    const send = (query: string): Promise<Response> =>
+      door.call(`/v1/restore?seed=3${query}`, {
+        method: 'POST',
+        body: file as never,
+        headers: { 'content-type': 'image/png' },
+      });
+    await expectRefusal(await send(''), 400, 'THAW_IMAGE_INVALID');
+    await expectRefusal(await send('&convert=false'), 400, 'THAW_IMAGE_INVALID');
+    await expectRefusal(await send('&convert=maybe'), 400, 'THAW_JOB_INVALID');
+    await expectRefusal(
+      await post('/v1/jobs', { mode: 'restore', image: file.toString('base64') }),
+      400,
+      'THAW_IMAGE_INVALID',
+    );
+    const converted = await send('&convert=true');
+    expect(converted.status).toBe(200);
+    expect(await sharp(Buffer.from(await converted.arrayBuffer())).metadata()).toMatchObject({
+      width: 16,
+      space: 'b-w',
+    });
   });
 
   it('draws a sheet of samples', async () => {
@@ -378,25 +405,58 @@ describe('images', () => {
   it('of the right size keep every pixel', async () => {
     const bytes = Uint8Array.from({ length: 256 }, (_, i) => i);
     const png = await codec.encodePng({ height: 16, width: 16, channels: 1, bytes });
-    expect((await codec.decode(png, { height: 16, width: 16, channels: 1 })).bytes).toEqual(bytes);
+    expect((await codec.decode(png, { height: 16, width: 16, channels: 1 }, false)).bytes).toEqual(bytes);
     const colour = Uint8Array.from({ length: 16 * 16 * 3 }, (_, i) => (i * 11) % 256);
     const colourPng = await codec.encodePng({ height: 16, width: 16, channels: 3, bytes: colour });
-    expect((await codec.decode(colourPng, { height: 16, width: 16, channels: 3 })).bytes).toEqual(colour);
+    expect((await codec.decode(colourPng, { height: 16, width: 16, channels: 3 }, false)).bytes).toEqual(colour);
   });
   it('of other sizes, depths and channels become what the model takes', async () => {
     const raw = { width: 50, height: 30, channels: 4 as const };
     const rgba = await sharp(Buffer.alloc(50 * 30 * 4, 200), { raw })
       .png()
       .toBuffer();
-    expect((await codec.decode(rgba, { height: 16, width: 16, channels: 1 })).bytes).toHaveLength(256);
+    expect((await codec.decode(rgba, { height: 16, width: 16, channels: 1 }, true)).bytes).toHaveLength(256);
     const deep = await sharp(await grey(16, 16))
       .toColourspace('grey16')
       .png()
       .toBuffer();
-    expect((await codec.decode(deep, { height: 16, width: 16, channels: 1 })).bytes).toHaveLength(256);
+    expect((await codec.decode(deep, { height: 16, width: 16, channels: 1 }, false)).bytes).toHaveLength(256);
     const jpeg = await sharp(await grey(16, 16))
+      .toColourspace('b-w')
       .jpeg()
       .toBuffer();
-    expect((await codec.decode(jpeg, { height: 16, width: 16, channels: 3 })).bytes).toHaveLength(768);
+    expect((await codec.decode(jpeg, { height: 16, width: 16, channels: 3 }, true)).bytes).toHaveLength(768);
+  });
+  it('of greys are converted to colour, and colours to grey, only when that is asked for', async () => {
+    const [greyShape, colourShape] = [1, 3].map((channels) => ({ height: 1, width: 2, channels }));
+    const of = (bytes: number[], channels: 1 | 3 | 4) =>
+      sharp(Buffer.from(bytes), { raw: { width: 2, height: 1, channels } });
+    const greyPng = await of([7, 250], 1).toColourspace('b-w').png().toBuffer();
+    const greyAlpha = await sharp(greyPng).ensureAlpha().toColourspace('b-w').png().toBuffer();
+    const colourPng = await of([255, 0, 0, 0, 0, 255], 3).png().toBuffer();
+    const drawing = await of([9, 9, 9, 255, 200, 200, 200, 255], 4).png().toBuffer(); // what a canvas gives
+    const grey = [greyPng, greyAlpha];
+    const colours = [colourPng, await sharp(colourPng).jpeg().toBuffer()];
+    for (const file of grey)
+      await expect(codec.decode(file, colourShape!, false)).rejects.toMatchObject({
+        code: 'THAW_IMAGE_INVALID',
+        message: 'image: the file is greyscale; the model takes colour (RGB) images only.',
+        cure: expect.stringContaining('--convert') as string,
+      });
+    for (const file of colours)
+      await expect(codec.decode(file, greyShape!, false)).rejects.toMatchObject({
+        code: 'THAW_IMAGE_INVALID',
+        message: 'image: the file is in colour; the model takes greyscale images only.',
+      });
+    const converted = async (file: Buffer, shape: ImageShape) => [...(await codec.decode(file, shape, true)).bytes];
+    for (const file of grey) expect(await converted(file, colourShape!)).toEqual([7, 7, 7, 250, 250, 250]);
+    // Pillow's luma, as packing computes it.
+    expect(await converted(colourPng, greyShape!)).toEqual([76, 29]);
+    expect(await converted(drawing, greyShape!)).toEqual([9, 200]);
+    // Nothing is lost where there are no colours.
+    const taken = async (file: Buffer, shape: ImageShape) => [...(await codec.decode(file, shape, false)).bytes];
+    for (const file of grey) expect(await taken(file, greyShape!)).toEqual([7, 250]);
+    expect(await taken(drawing, greyShape!)).toEqual([9, 200]);
+    expect(await taken(colourPng, colourShape!)).toEqual([255, 0, 0, 0, 0, 255]);
   });
 });

@@ -1,7 +1,8 @@
 /** Image files by sharp (libvips). Strangers' files are looked at before they are decoded. */
-import sharp, { type Sharp } from 'sharp';
+import sharp, { type Metadata, type Sharp } from 'sharp';
+import { withChannels, type ImagePixels } from '@thaw/shared/data';
 import { ThawError } from '@thaw/shared/protocol';
-import type { ImageCodec, ImageShape, Pixels } from '../ports.js';
+import type { ImageCodec, ImageShape } from '../ports.js';
 
 const decodeSeconds = 10;
 
@@ -14,19 +15,27 @@ const isJpeg = (bytes: Uint8Array): boolean => startsWith(bytes, 0xff, 0xd8, 0xf
 /** @param maxPixels width times height of the largest image that is decoded */
 export function createImageCodec({ maxPixels }: { maxPixels: number }): ImageCodec {
   return {
-    async decode(file, shape) {
+    async decode(file, shape, convert) {
       if (!isPng(file) && !isJpeg(file))
         throw new ThawError(
           'THAW_IMAGE_INVALID',
           `The ${file.byteLength} bytes given are neither a PNG nor a JPEG file.`,
         );
       const options = { limitInputPixels: maxPixels, failOn: 'error', pages: 1, sequentialRead: true } as const;
-      await checkSize(file, maxPixels);
+      const { space } = await checkedHeader(file, maxPixels);
+      const grey = space === 'b-w' || space === 'grey16';
+      if (grey && shape.channels === 3 && !convert)
+        throw otherColours('greyscale', 'colour (RGB)', 'Send an RGB image', 'the grey values are repeated');
+      let image: ImagePixels;
       try {
-        return await decodeTo(sharp(file, options), shape);
+        image = await decodeTo(sharp(file, options), grey, shape);
       } catch (cause) {
         throw new ThawError('THAW_IMAGE_INVALID', `The image could not be decoded: ${firstLine(cause)}.`, { cause });
       }
+      if (shape.channels === 1 && !convert && !hasGreysOnly(image))
+        throw otherColours('in colour', 'greyscale', 'Send a greyscale image', 'colours become their luma');
+      const channels = shape.channels as 1 | 3;
+      return { ...shape, bytes: withChannels(image, channels).pixels };
     },
     async encodePng(image, scale = 1) {
       const raw = { width: image.width, height: image.height, channels: image.channels as 1 | 3 };
@@ -39,35 +48,50 @@ export function createImageCodec({ maxPixels }: { maxPixels: number }): ImageCod
 }
 
 /** Reads the header only. */
-async function checkSize(file: Uint8Array, maxPixels: number): Promise<void> {
-  let width: number;
-  let height: number;
+async function checkedHeader(file: Uint8Array, maxPixels: number): Promise<Metadata> {
+  let metadata: Metadata;
   try {
     // No limit here: the size of a bomb is what is to be found out, and nothing is decoded.
-    ({ width, height } = await sharp(file, { limitInputPixels: false, pages: 1 }).metadata());
+    metadata = await sharp(file, { limitInputPixels: false, pages: 1 }).metadata();
   } catch (cause) {
     throw new ThawError('THAW_IMAGE_INVALID', `The header of the image could not be read: ${firstLine(cause)}.`, {
       cause,
     });
   }
+  const { width, height } = metadata;
   if (width * height > maxPixels)
     throw new ThawError(
       'THAW_IMAGE_TOO_LARGE',
       `The image has ${width} x ${height} pixels; at most ${maxPixels} pixels are accepted.`,
     );
+  return metadata;
 }
 
-async function decodeTo(image: Sharp, { height, width, channels }: ImageShape): Promise<Pixels> {
+/** Grey files, and colour files without a colour, as canvases and many tools write them. */
+function hasGreysOnly({ channels, pixels }: ImagePixels): boolean {
+  if (channels === 1) return true;
+  for (let i = 0; i < pixels.length; i += 3)
+    if (pixels[i] !== pixels[i + 1] || pixels[i] !== pixels[i + 2]) return false;
+  return true;
+}
+
+const otherColours = (is: string, takes: string, instead: string, how: string): ThawError =>
+  new ThawError('THAW_IMAGE_INVALID', `image: the file is ${is}; the model takes ${takes} images only.`, {
+    cure: `${instead}, or say convert (\`--convert\`): ${how}.`,
+  });
+
+async function decodeTo(image: Sharp, grey: boolean, { height, width }: ImageShape): Promise<ImagePixels> {
   const { data, info } = await image
     .timeout({ seconds: decodeSeconds })
     .autoOrient()
     .flatten({ background: '#000' })
     .resize({ width, height, fit: 'cover', position: 'centre' })
-    .toColourspace(channels === 1 ? 'b-w' : 'srgb')
+    .toColourspace(grey ? 'b-w' : 'srgb')
     .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true });
+  const channels = grey ? 1 : 3;
   if (info.channels !== channels) throw new Error(`${info.channels} channels instead of ${channels}`);
-  return { height, width, channels, bytes: Uint8Array.from(data) };
+  return { height, width, channels, pixels: Uint8Array.from(data) };
 }
 
 const firstLine = (error: unknown): string =>

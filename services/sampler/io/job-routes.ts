@@ -32,6 +32,7 @@ const errorAnswer = {
 const pngAnswer = { description: 'A PNG file', type: 'string', format: 'binary' };
 const idParams = { type: 'object', properties: { id: { type: 'string' } } };
 /** Fields of a job request that may be given in a query, with how they are read. */
+const yesNo = (text: string): boolean | string => (text === 'true' ? true : text === 'false' ? false : text);
 const queryFields = {
   count: Number,
   seed: Number,
@@ -43,7 +44,8 @@ const queryFields = {
   channel: String,
   run: String,
   sampler: String,
-  degrade: (text: string): boolean | string => (text === 'true' ? true : text === 'false' ? false : text),
+  degrade: yesNo,
+  convert: yesNo,
 } as const;
 const queryDescription = {
   type: 'object',

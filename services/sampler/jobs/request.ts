@@ -54,6 +54,12 @@ export const JobRequestSchema = z
       .describe(
         'PNG, JPEG, or safetensors with one F32 tensor "image" [height, width, channels] in [-1, 1], for restore.',
       ),
+    convert: z
+      .boolean()
+      .optional()
+      .describe(
+        'restore: a model of colour images takes a greyscale PNG or JPEG (its values are repeated), and a model of greyscale images one with colours in it (as their luma). Either is refused unless this is true.',
+      ),
     degrade: z.boolean().optional().describe('restore: the image is clean; degrade it to `severity` first.'),
     noise: z
       .number()
@@ -81,6 +87,7 @@ export const JobRequestSchema = z
     if (request.mode === 'restore' && request.image === undefined) issue('image', 'is needed for mode "restore"');
     if (request.mode === 'restore' && request.count !== 1) issue('count', 'must be 1 for mode "restore"');
     if (request.mode !== 'restore' && request.image !== undefined) issue('image', 'is for mode "restore" only');
+    if (request.mode !== 'restore' && request.convert !== undefined) issue('convert', 'is for mode "restore" only');
     if (request.mode !== 'restore' && request.degrade !== undefined) issue('degrade', 'is for mode "restore" only');
     if (request.mode === 'generate' && request.severity !== undefined) issue('severity', 'generation starts from T');
     if (request.mode !== 'generate' && request.prior !== undefined) issue('prior', 'is for mode "generate" only');

@@ -87,7 +87,9 @@ export class JobService {
       const testCount = request.mode === 'sample' ? await testImages.count(dataset, 'test') : 0;
       const id = randomHex(entropy, 16);
       const spec = jobSpec(request, { id, nowMs, version, steps, dataset, testCount, ...start });
-      const input = restoring ? await this.#startImage(imageFile ?? decodeBase64(request), shape) : undefined;
+      const input = restoring
+        ? await this.#startImage(imageFile ?? decodeBase64(request), shape, request.convert)
+        : undefined;
       if (this.draining) throw new ThawError('THAW_DRAINING', 'This sampler is shutting down and takes no new jobs.');
       await jobs.create(spec, name, input);
       this.#loop.keep(spec);
@@ -120,8 +122,8 @@ export class JobService {
   }
 
   /** An image file, or exact values as safetensors. @throws ThawError THAW_IMAGE_INVALID, THAW_IMAGE_TOO_LARGE, THAW_SAFETENSORS_INVALID */
-  async #startImage(file: Uint8Array, shape: ImageShape): Promise<Pixels | TensorImage> {
-    return isSafetensors(file) ? tensorImage(file, shape) : this.#o.images.decode(file, shape);
+  async #startImage(file: Uint8Array, shape: ImageShape, convert = false): Promise<Pixels | TensorImage> {
+    return isSafetensors(file) ? tensorImage(file, shape) : this.#o.images.decode(file, shape, convert);
   }
 
   /** @throws ThawError THAW_JOB_NOT_FOUND */

@@ -60,7 +60,9 @@ it('degrades an image that is given first, and refuses what is none', async () =
   const image = await sharp({ create: { width: 40, height: 30, channels: 3, background: '#c04020' } })
     .png()
     .toBuffer();
-  const { job } = await playground.start({ seed: 1, image: new Uint8Array(image), sampler: 'direct' });
+  const asked = { seed: 1, image: new Uint8Array(image), sampler: 'direct' } as const;
+  await expect(playground.start(asked)).rejects.toThrow('image: the file is in colour; the model takes greyscale');
+  const { job } = await playground.start({ ...asked, convert: true });
   const { frames, end } = await watch(playground, job);
   expect(frames.at(-1)!.severity).toBe(0);
   expect(await sharp(end!.original).metadata()).toMatchObject({ width: 16, height: 16 });

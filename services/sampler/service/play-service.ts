@@ -34,8 +34,8 @@ export class PlayService implements Playground {
   }
 
   /** @throws ThawError whatever refuses a job */
-  async start({ image, ...request }: PlayRequest): Promise<PlayAnswer> {
-    const source = image === undefined ? { mode: 'sample' } : { mode: 'restore', degrade: true, image: '' };
+  async start({ image, convert, ...request }: PlayRequest): Promise<PlayAnswer> {
+    const source = image === undefined ? { mode: 'sample' } : { mode: 'restore', degrade: true, convert, image: '' };
     const spec = await this.#service.submit(parseJobRequest({ ...request, ...source, framesPerSecond }), image);
     const severities = Array.from({ length: frameCount(spec) }, (_, k) => frameName(spec, k + 1)!.severity);
     return { job: spec.id, version: spec.version, severities };
