@@ -18,14 +18,22 @@ const say = (line) => process.stderr.write(`${line}\n`);
 const warmUp = 1;
 
 const part = (path) => fileURLToPath(new URL(path, import.meta.url));
-const contestants = [
-  { name: 'thaw', ours: true, command: [process.execPath, part('diffusion/ours.mjs')] },
-  ...['contiguous', 'channels_last'].map((layout) => ({
-    name: `torch ${layout === 'contiguous' ? 'NCHW' : layout}`,
-    ours: false,
-    command: [torch?.python, part('peers/torch_diffusion.py'), layout],
-  })),
-].filter(({ ours }) => ours || torch !== undefined);
+const own = (name, variant) => ({
+  name,
+  ours: true,
+  command: [process.execPath, '--expose-gc', part('diffusion/ours.mjs'), variant],
+});
+/** Of a kind of work; the first is the one whose ratio is said. Samplers fix the weights in the graph. */
+const contestantsOf = (kind) => [
+  ...(kind === 'sample' ? [own('thaw, constant weights', 'constant')] : []),
+  own('thaw', 'inputs'),
+  ...(torch === undefined ? [] : peers),
+];
+const peers = ['contiguous', 'channels_last'].map((layout) => ({
+  name: `torch ${layout === 'contiguous' ? 'NCHW' : layout}`,
+  ours: false,
+  command: [torch?.python, part('peers/torch_diffusion.py'), layout],
+}));
 
 /** CPU milliseconds of a call at every severity from T to 1, on the lines between those measured. */
 function overAllSeverities(at, values) {
@@ -44,18 +52,20 @@ async function measure(given) {
   const running = [];
   try {
     work.tensors = writeTensors(work, run, folder);
-    for (const contestant of contestants) {
+    for (const contestant of contestantsOf(work.kind)) {
       const child = start(contestant);
       running.push({ ...contestant, ...child, cpuMs: work.severities.map(() => []), peakRssMiB: 0 });
       await child.ask({ do: 'prepare', folder, work });
     }
     const errors = {};
-    const [mine, peer] = running;
+    const peer = running.find(({ ours }) => !ours);
     if (peer !== undefined) {
       const files = ['ours', 'peer'].map((name) => join(folder, name));
-      await mine.ask({ do: 'result', file: files[0], index: 0 });
       await peer.ask({ do: 'result', file: files[1], index: 0 });
-      errors[mine.name] = round(relativeError(files[0], files[1]), 2);
+      for (const mine of running.filter(({ ours }) => ours)) {
+        await mine.ask({ do: 'result', file: files[0], index: 0 });
+        errors[mine.name] = round(relativeError(files[0], files[1]), 2);
+      }
     }
     // Every call of a round has severities of its own, equal on all sides; in sampling a round is one call per severity.
     const calls = work.kind === 'sample' ? work.at.map((_, k) => k) : [];
@@ -108,7 +118,10 @@ for (const work of selected) {
   const result = await measure(work);
   results.push(result);
   const costs = Object.entries(result.cpuMsPerImage).map(([name, value]) => `${name} ${value}`);
-  say(`${result.work}: CPU ms per image ${costs.join(', ')}; ratio ${result.ratio}`);
+  const memory = Object.entries(result.peakRssMiB).map(([name, value]) => `${name} ${value}`);
+  say(
+    `${result.work}: CPU ms per image ${costs.join(', ')}; ratio ${result.ratio}; peak memory in MiB ${memory.join(', ')}`,
+  );
 }
 const name = textOption('only') === '' ? 'diffusion' : `diffusion-${textOption('only').replace(/\W+/g, '-')}`;
 keep(name, before, {
@@ -116,5 +129,10 @@ keep(name, before, {
   torch: torch?.torch ?? null,
   results,
 });
-if (!wantsJson()) console.log(results.map((r) => `${r.work}: ratio ${r.ratio}, to reach ${r.target}`).join('\n'));
+if (!wantsJson())
+  for (const { work, ratio, target, peakRssMiB } of results) {
+    const [mine, ...others] = Object.entries(peakRssMiB);
+    const memory = [mine, ...others.filter(([name]) => name.startsWith('torch'))].map(([, mib]) => mib).join(' / ');
+    console.log(`${work}: ratio ${ratio}, to reach ${target ?? 'nothing set'}; peak memory ${memory} MiB`);
+  }
 console.log(JSON.stringify(results));

@@ -1,6 +1,7 @@
 // Our side of the diffusion benchmark: one measured call at a time, as asked on standard input. Everything runs through the product's own
-// path: the engine's thread, the programs of trainer and sampler, the trainer's quantising and update.
-import { readFileSync, writeFileSync } from 'node:fs';
+// path: the engine's thread, the programs of trainer and sampler, the trainer's quantising and update. `node ours.mjs <variant>`:
+// `constant` samples with weights fixed in the graph, as samplers do, `inputs` with weights given at every call.
+import { closeSync, openSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { degradationOf, degradationProgram, tableInputs, trainingProgram } from '@thaw/shared/diffusion';
@@ -10,6 +11,7 @@ import { peakRssMiB, resetPeakRss } from '../peak-memory.mjs';
 import { runOf } from './inputs.mjs';
 
 const built = (path) => import(new URL(`../../services/${path}`, import.meta.url).href);
+const constant = process.argv[2] === 'constant';
 let call;
 let result;
 
@@ -21,11 +23,20 @@ function moveChannels(data, [n, a, b]) {
   return moved;
 }
 
+/** One at a time: what is left over of a whole file would count as memory of the first calls. */
 function readTensors(folder, table) {
-  const bytes = readFileSync(join(folder, 'tensors.f32'));
-  const all = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-  let at = 0;
-  return Object.fromEntries(table.map(({ name, size }) => [name, all.slice(at, (at += size))]));
+  const file = openSync(join(folder, 'tensors.f32'));
+  try {
+    return Object.fromEntries(
+      table.map(({ name, size }) => {
+        const values = new Float32Array(size);
+        readSync(file, values);
+        return [name, values];
+      }),
+    );
+  } finally {
+    closeSync(file);
+  }
 }
 
 const write = (file, parts) =>
@@ -59,7 +70,28 @@ async function prepare(work, folder) {
   };
   if (work.kind === 'sample') {
     const { samplingProgram } = await built('sampler/dist/models/index.js');
-    const compiled = await engine.load(samplingProgram(run, batch, degradation));
+    const program = samplingProgram(run, batch, degradation);
+    const inputsOf = (k) => {
+      const [severity] = severities[k];
+      const at = (s) => new Int32Array(batch).fill(s);
+      const t = new Float32Array(batch).fill(severity - 1);
+      return { x: images, t, severity: at(severity), nextSeverity: at(severity - 1), ...tables };
+    };
+    result = async (file, k) => write(file, [toNchw((await call(k)).next)]);
+    if (constant) {
+      const shared = Object.fromEntries(
+        Object.keys(program.weights).map((name) => {
+          const copy = new Float32Array(new SharedArrayBuffer(weights[name].byteLength));
+          copy.set(fromOfficial(specs[name], weights[name]));
+          delete weights[name];
+          return [name, copy];
+        }),
+      );
+      const fixed = await engine.openFixed([program], shared);
+      call = (k) => fixed.programs[0].run({ weights: {}, inputs: inputsOf(k) });
+      return;
+    }
+    const compiled = await engine.load(program);
     const values = Object.fromEntries(
       compiled.weights.map((w) => {
         const copy = new Float32Array(new SharedArrayBuffer(4 * w.size));
@@ -67,14 +99,7 @@ async function prepare(work, folder) {
         return [w.name, copy];
       }),
     );
-    call = (k) => {
-      const [severity] = severities[k];
-      const at = (s) => new Int32Array(batch).fill(s);
-      const t = new Float32Array(batch).fill(severity - 1);
-      const inputs = { x: images, t, severity: at(severity), nextSeverity: at(severity - 1), ...tables };
-      return compiled.run({ weights: values, weightsVersion: 0, inputs });
-    };
-    result = async (file, k) => write(file, [toNchw((await call(k)).next)]);
+    call = (k) => compiled.run({ weights: values, weightsVersion: 0, inputs: inputsOf(k) });
     return;
   }
 
@@ -138,8 +163,10 @@ async function prepare(work, folder) {
 for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line);
   const answer = {};
-  if (request.do === 'prepare') await prepare(request.work, request.folder);
-  else if (request.do === 'result') await result(request.file, request.index ?? 0);
+  if (request.do === 'prepare') {
+    await prepare(request.work, request.folder);
+    globalThis.gc(); // what preparation leaves is nobody's memory
+  } else if (request.do === 'result') await result(request.file, request.index ?? 0);
   else {
     resetPeakRss();
     const before = process.cpuUsage();
