@@ -190,6 +190,12 @@ const cases: readonly [what: string, attempt: () => unknown, code: string, ...wo
     'severity: 5 is not an integer in 1..4',
   ],
   [
+    'more clusters than images for a prior',
+    () => fitPrior({ storeUrl, run: 'present', clusters: 5, seed: 0, edge: 1 }),
+    'THAW_REQUEST_INVALID',
+    'clusters: 5 cannot be fitted to the 4 training images of colour; there may be 1 to 4',
+  ],
+  [
     'colour asked of MNIST, before it is packed',
     () => prepareLocalRun(runFile({ data: { ...good.data, dataset: 'mnist' } }), folder, {}, quiet),
     'THAW_DATA_INVALID',

@@ -49,6 +49,12 @@ export async function fitPrior(options: FitPriorOptions): Promise<FittedPrior> {
   const rows = shrinkingRows(degradationOf(run), severity, edge);
   checkNumbers(clusters, edge, channels);
   const { manifest } = (await loadRunSets(store, run)).own;
+  const { count } = manifest.splits.train;
+  if (clusters > count)
+    throw new ThawError(
+      'THAW_REQUEST_INVALID',
+      `clusters: ${clusters} cannot be fitted to the ${count} training images of ${manifest.name}; there may be 1 to ${count}.`,
+    );
   const points: Float64Array[] = [];
   for await (const images of centres(store, manifest, size))
     for (let at = 0; at < images.length; at += size * size * channels)

@@ -1,7 +1,7 @@
 /** Reads a run file and applies what the command line overrides; every problem is reported at once. */
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { RunConfigSchema, ThawError, type RunConfig } from '@thaw/shared/protocol';
+import { fieldProblems, RunConfigSchema, ThawError, type RunConfig } from '@thaw/shared/protocol';
 import { parse } from 'yaml';
 
 export interface RunOverrides {
@@ -40,7 +40,7 @@ export function readRunFile(path: string, overrides: RunOverrides = {}): RunConf
   const given = Object.fromEntries(Object.entries(overrides).filter(([, v]) => v !== undefined));
   const parsed = RunConfigSchema.safeParse({ ...value, ...given });
   if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || '(file)'}: ${issue.message}`);
+    const problems = fieldProblems(parsed.error, '(file)');
     throw new ThawError(
       'THAW_CONFIG_INVALID',
       `The run file ${path} has ${problems.length} problem(s): ${problems.join('; ')}.`,

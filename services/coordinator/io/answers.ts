@@ -1,8 +1,8 @@
 /** What all answers of the HTTP door share: headers, coded errors, checked bodies, server-sent events. */
 import type { FastifyReply } from 'fastify';
-import { ThawError, type ErrorCode } from '@thaw/shared/protocol';
+import { fieldProblems, ThawError, type ErrorCode } from '@thaw/shared/protocol';
 import type { Logger } from '@thaw/shared/runtime';
-import { z } from 'zod';
+import type { z } from 'zod';
 
 export const securityHeaders = {
   'content-security-policy':
@@ -37,7 +37,7 @@ export function answerError(logger: Logger, error: unknown, reply: FastifyReply)
 export function parseBody<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
   const parsed = schema.safeParse(value ?? {});
   if (!parsed.success)
-    throw new ThawError('THAW_REQUEST_INVALID', z.prettifyError(parsed.error).replaceAll('\n', ' ').slice(0, 2000));
+    throw new ThawError('THAW_REQUEST_INVALID', fieldProblems(parsed.error, 'body').join('; ').slice(0, 2000));
   return parsed.data;
 }
 

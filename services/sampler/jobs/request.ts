@@ -1,5 +1,12 @@
 /** What a client may ask for: the body of `POST /v1/jobs`. */
-import { channelNames, NameSchema, SamplingAlgorithmSchema, ThawError, type ChannelName } from '@thaw/shared/protocol';
+import {
+  channelNames,
+  fieldProblems,
+  NameSchema,
+  SamplingAlgorithmSchema,
+  ThawError,
+  type ChannelName,
+} from '@thaw/shared/protocol';
 import { z } from 'zod';
 
 /** Images of a block of an evaluation. */
@@ -112,13 +119,8 @@ export type JobRequest = z.output<typeof JobRequestSchema>;
  */
 export function parseJobRequest(body: unknown): JobRequest {
   const parsed = JobRequestSchema.safeParse(body);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) => {
-      const place = issue.path.length === 0 ? 'body' : issue.path.join('.');
-      return `${place}: ${issue.message}`;
-    });
-    throw new ThawError('THAW_JOB_INVALID', problems.join('; ').slice(0, 2000));
-  }
+  if (!parsed.success)
+    throw new ThawError('THAW_JOB_INVALID', fieldProblems(parsed.error, 'body').join('; ').slice(0, 2000));
   if (parsed.data.channel !== undefined) parseChannel(parsed.data.channel);
   return parsed.data;
 }

@@ -1,5 +1,11 @@
 /** What an evaluation by samplers asks first: which checkpoint, which images, how many at once, and with which bits. */
-import { NameSchema, SamplingAlgorithmSchema, ThawError, type ModelVersion } from '@thaw/shared/protocol';
+import {
+  fieldProblems,
+  NameSchema,
+  SamplingAlgorithmSchema,
+  ThawError,
+  type ModelVersion,
+} from '@thaw/shared/protocol';
 import { z } from 'zod';
 import { estimatesOutlook, type EstimatesOutlook } from '../evaluation/index.js';
 import type { ModelSource, TestImages } from '../ports.js';
@@ -27,8 +33,7 @@ export interface ClusterOutlook extends EstimatesOutlook {
 export function parseOutlookRequest(query: unknown): OutlookRequest {
   const parsed = OutlookRequestSchema.safeParse(query);
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'query'}: ${message}`);
-  throw new ThawError('THAW_JOB_INVALID', problems.join('; ').slice(0, 2000));
+  throw new ThawError('THAW_JOB_INVALID', fieldProblems(parsed.error, 'query').join('; ').slice(0, 2000));
 }
 
 export interface OutlookParts {

@@ -43,7 +43,7 @@ export interface SamplingStep {
  */
 export function severitySequence(steps: number, count: number = steps): number[] {
   if (!Number.isInteger(count) || count < 1 || count > steps)
-    throw new ThawError('THAW_SAMPLING_INVALID', `calls: ${count} severities were asked for, the model has ${steps}`, {
+    throw new ThawError('THAW_SAMPLING_INVALID', `calls: ${count} severities were asked for, the model has ${steps}.`, {
       cure: `Ask for 1 to ${steps} severities.`,
     });
   return Array.from({ length: count }, (_, k) => Math.round((steps * (count - k)) / count));

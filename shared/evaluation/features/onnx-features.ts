@@ -1,7 +1,7 @@
 /** Features of any ONNX network, run by ONNX Runtime. */
 import { createHash } from 'node:crypto';
 import ort from 'onnxruntime-node';
-import { ThawError } from '@thaw/shared/protocol';
+import { fieldProblems, ThawError } from '@thaw/shared/protocol';
 import { z } from 'zod';
 import type { ImageShape } from '../estimates.js';
 import type { FeatureExtractor } from './extractor.js';
@@ -38,7 +38,8 @@ const invalid = (problem: string, cure?: string): ThawError =>
 /** @throws ThawError THAW_FEATURES_INVALID listing what cannot be used */
 export function parseOnnxFeatures(json: unknown, file: string): OnnxFeaturesOptions {
   const parsed = OnnxFeaturesSchema.safeParse(json);
-  if (!parsed.success) throw invalid(`${file} does not describe a network: ${z.prettifyError(parsed.error)}.`);
+  if (!parsed.success)
+    throw invalid(`${file} does not describe a network: ${fieldProblems(parsed.error, '(file)').join('; ')}.`);
   return parsed.data;
 }
 
