@@ -93,10 +93,17 @@ export function addClusterCommands(program: Command): void {
     .option('--checkpoint <step>', 'checkpoint instead of a channel', wholeNumber(0))
     .option('--sampler <algorithm>', 'algorithm2, algorithm1, direct, ddim (noise, animorphosis), or step')
     .option('--calls <n>', 'network calls, spread over the severities; one for each unless given', wholeNumber(1))
+    .option(
+      '--sample-steps <s>',
+      'start sampling at this severity though the image is degraded further (official sample_steps, for debugging)',
+      wholeNumber(1),
+    )
+    .option('--fresh-noise', 'algorithm1 of a model of noise: new noise for every state')
     .action((options) =>
       attempt(options, async () => {
         const { drawSamples } = await import('../commands/sample.js');
-        const { count, seed, out, channel, sampler, calls, checkpoint, mode, noise, prior } = options;
+        const { count, seed, out, channel, sampler, calls, checkpoint, mode, noise, prior, sampleSteps, freshNoise } =
+          options;
         const drawn = await drawSamples(requireCluster(options.dir), {
           count,
           seed,
@@ -108,6 +115,8 @@ export function addClusterCommands(program: Command): void {
           mode,
           noise,
           prior,
+          sampleSteps,
+          freshNoise,
         });
         const from = drawn.prior === undefined ? '' : `, prior ${drawn.prior.slice(0, 16)}`;
         printResult(
@@ -131,13 +140,20 @@ export function addClusterCommands(program: Command): void {
     .option('--checkpoint <step>', 'checkpoint instead of a channel', wholeNumber(0))
     .option('--sampler <algorithm>', 'algorithm2, algorithm1, direct, ddim (noise, animorphosis), or step')
     .option('--calls <n>', 'network calls, spread over the severities; one for each unless given', wholeNumber(1))
+    .option(
+      '--sample-steps <s>',
+      'start sampling at this severity though the image is degraded further (official sample_steps, for debugging)',
+      wholeNumber(1),
+    )
+    .option('--fresh-noise', 'algorithm1 of a model of noise: new noise for every state')
     .option('--severity <s>', 'how far degraded the image is, 1..T; T unless given', wholeNumber(1))
     .option('--degrade', 'the image is clean: degrade it to the severity first')
     .option('--convert', 'take a greyscale image where the model takes colour, or a colour one as its luma')
     .action((image, options) =>
       attempt(options, async () => {
         const { restoreImage } = await import('../commands/sample.js');
-        const { out, channel, sampler, calls, severity, degrade, convert, checkpoint } = options;
+        const { out, channel, sampler, calls, severity, degrade, convert, checkpoint, sampleSteps, freshNoise } =
+          options;
         const result = await restoreImage(requireCluster(options.dir), image, {
           out,
           channel,
@@ -146,6 +162,8 @@ export function addClusterCommands(program: Command): void {
           severity,
           degrade,
           convert,
+          sampleSteps,
+          freshNoise,
           version: checkpoint,
         });
         printResult(result, options.json, () => `Restored with step ${result.version}: ${result.file}`);

@@ -7,15 +7,22 @@ import { anyOf, callBytes, callJson, type ApiTarget } from '../cluster/api.js';
 import type { ClusterFile } from '../cluster/cluster-file.js';
 import { makeFolder } from '../terminal/output-files.js';
 
-export interface SampleOptions {
+/** What both jobs may say of the sampler. */
+interface SamplerOptions {
+  readonly sampler?: string;
+  /** Network calls; one for each severity unless given. */
+  readonly calls?: number;
+  /** Severity at which sampling starts, though the image is degraded further. */
+  readonly sampleSteps?: number;
+  /** Algorithm 1: new noise for every state. */
+  readonly freshNoise?: boolean;
+}
+export interface SampleOptions extends SamplerOptions {
   readonly count: number;
   readonly seed: number;
   readonly out: string;
   readonly channel?: string;
   readonly version?: number;
-  readonly sampler?: string;
-  /** Network calls; one for each severity unless given. */
-  readonly calls?: number;
   /** sample unless given. */
   readonly mode?: 'sample' | 'generate';
   /** Of the start of generation. */
@@ -78,13 +85,10 @@ export async function drawSamples(
   };
 }
 
-export interface RestoreOptions {
+export interface RestoreOptions extends SamplerOptions {
   readonly out: string;
   readonly channel?: string;
   readonly version?: number;
-  readonly sampler?: string;
-  /** Network calls; one for each severity unless given. */
-  readonly calls?: number;
   readonly severity?: number;
   readonly degrade?: boolean;
   /** Takes an image of the other kind, greyscale or colour, than the model does. */

@@ -75,6 +75,8 @@ export interface RestorationModel {
   readonly generationStart?: () => GenerationStart;
   /** Draws what the degradation needs for one row; a picture to mix with is read from its data set. */
   drawContext(seed: number, row: number): RowContext | Promise<RowContext>;
+  /** Noise drawn anew for the state at a severity from 1 on; absent where the degradation mixes in none. */
+  readonly redrawContext?: (seed: number, row: number, severity: number) => RowContext;
   /** What must be equal for equal bits, and its SHA-256; measured when it is first asked for. */
   fingerprint(): Promise<Fingerprint>;
   /** Keeps the model ready to compute until the returned function is called, even when newer versions take its place in memory. */

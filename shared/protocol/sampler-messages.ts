@@ -60,9 +60,13 @@ export const JobSpecSchema = z.strictObject({
     .max(2 ** 32 - 1),
   version: ModelVersionSchema,
   sampler: SamplingAlgorithmSchema,
-  /** Severities at which the network is called, falling. The first is that of the start image. */
+  /** Severities at which the network is called, falling. The first is that of the start image, unless `degradedTo` is. */
   severities: z.array(z.int().min(1)).min(1),
-  /** Start images are clean and degraded to the first severity here. Always true for `sample` and `evaluate`; for `generate` without a mixture. */
+  /** Severity to which start images are degraded, where sampling starts at a smaller one. */
+  degradedTo: z.int().min(1).optional(),
+  /** Algorithm 1 draws new noise for every state. */
+  freshNoise: z.literal(true).optional(),
+  /** Start images are clean and degraded to the first severity (or `degradedTo`) here. Always true for `sample` and `evaluate`; for `generate` without a mixture. */
   degrade: z.boolean(),
   /** Data set and positions in its test split, one per row. */
   test: z.strictObject({ dataset: NameSchema, indices: z.array(z.int().min(0)) }).optional(),

@@ -39,6 +39,7 @@ const queryFields = {
   version: Number,
   severity: Number,
   calls: Number,
+  sampleSteps: Number,
   noise: Number,
   deadlineMs: Number,
   channel: String,
@@ -46,6 +47,7 @@ const queryFields = {
   sampler: String,
   degrade: yesNo,
   convert: yesNo,
+  freshNoise: yesNo,
 } as const;
 const queryDescription = {
   type: 'object',

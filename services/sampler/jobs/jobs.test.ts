@@ -58,6 +58,13 @@ describe('job requests', () => {
     [{ mode: 'sample', noise: 0.001 }, 'taken'],
     [{ mode: 'generate', noise: -1 }, 'THAW_JOB_INVALID'],
     [{ mode: 'restore', image: 'AAAA' }, 'taken'],
+    [{ sampleSteps: 0 }, 'THAW_JOB_INVALID'],
+    [{ sampleSteps: 3 }, 'taken'],
+    [{ mode: 'restore', image: 'AAAA', sampleSteps: 3 }, 'THAW_JOB_INVALID'],
+    [{ mode: 'restore', image: 'AAAA', degrade: true, sampleSteps: 3 }, 'taken'],
+    [{ mode: 'generate', sampleSteps: 3 }, 'THAW_JOB_INVALID'],
+    [{ freshNoise: true }, 'THAW_JOB_INVALID'],
+    [{ freshNoise: true, sampler: 'algorithm1' }, 'taken'],
     [{ version: 3, run: 'demo' }, 'taken'],
   ])('%j: %s', (body, code) => expect(codeOf(body)).toBe(code));
 
@@ -95,6 +102,17 @@ describe('job specifications', () => {
       expect.objectContaining({ code: 'THAW_SAMPLING_INVALID' }),
     );
     expect(jobSpec(parseJobRequest({ severity: 4 }), acceptance).severities).toEqual([4, 3, 2, 1]);
+  });
+
+  it('start at fewer severities than the image is degraded to, when asked', () => {
+    const request = parseJobRequest({ sampleSteps: 4, calls: 2 });
+    const spec = jobSpec(request, acceptance);
+    expect(spec).toMatchObject({ severities: [4, 2], degradedTo: 8 });
+    expect(jobStatus(spec, undefined, new Set(), new Map())).toMatchObject({ severity: 8, calls: 2 });
+    expect(jobSpec(parseJobRequest({ sampleSteps: 8 }), acceptance)).not.toHaveProperty('degradedTo');
+    expect(() => jobSpec(parseJobRequest({ sampleSteps: 6, severity: 5 }), acceptance)).toThrow(
+      expect.objectContaining({ code: 'THAW_SAMPLING_INVALID' }),
+    );
   });
 
   it('choose different test images, the same for the same seed, a prefix for a smaller count', () => {

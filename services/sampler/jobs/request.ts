@@ -50,6 +50,19 @@ export const JobRequestSchema = z
       'ddim: noise and animorphosis only. step: for runs trained with the routines Step, Step_Gradient and Gradient_norm only.',
     ),
     severity: z.int().min(1).optional().describe('Severity of the start image, 1..T; T unless given.'),
+    sampleSteps: z
+      .int()
+      .min(1)
+      .optional()
+      .describe(
+        'sample, and restore with `degrade`: sampling starts at this severity though the image is degraded to `severity` (a debugging aid of the official code, its `sample_steps`); at `severity` unless given.',
+      ),
+    freshNoise: z
+      .boolean()
+      .optional()
+      .describe(
+        'algorithm1 of a model of noise: every state is mixed with new noise; with that of the start unless true.',
+      ),
     calls: z
       .int()
       .min(1)
@@ -96,6 +109,10 @@ export const JobRequestSchema = z
     if (request.mode !== 'restore' && request.image !== undefined) issue('image', 'is for mode "restore" only');
     if (request.mode !== 'restore' && request.convert !== undefined) issue('convert', 'is for mode "restore" only');
     if (request.mode !== 'restore' && request.degrade !== undefined) issue('degrade', 'is for mode "restore" only');
+    if (request.sampleSteps !== undefined && request.mode !== 'sample' && request.degrade !== true)
+      issue('sampleSteps', 'is for mode "sample", and for "restore" with `degrade`');
+    if (request.freshNoise === true && request.sampler !== 'algorithm1')
+      issue('freshNoise', 'is for the sampler "algorithm1" only');
     if (request.mode === 'generate' && request.severity !== undefined) issue('severity', 'generation starts from T');
     if (request.mode !== 'generate' && request.prior !== undefined) issue('prior', 'is for mode "generate" only');
     if (request.channel !== undefined && request.version !== undefined)
@@ -105,7 +122,7 @@ export const JobRequestSchema = z
     if (request.mode === 'evaluate') {
       for (const name of ['evaluation', 'run', 'version'] as const)
         if (request[name] === undefined) issue(name, 'is needed for mode "evaluate"');
-      for (const name of ['severity', 'noise', 'deadlineMs', 'framesPerSecond'] as const)
+      for (const name of ['severity', 'noise', 'freshNoise', 'deadlineMs', 'framesPerSecond'] as const)
         if (request[name] !== undefined) issue(name, 'is not for mode "evaluate"');
       if (request.count > mostBlockImages) issue('count', `a block has at most ${mostBlockImages} images`);
     }

@@ -45,7 +45,13 @@ export function jobSpec(request: JobRequest, acceptance: Acceptance): JobSpec {
       'THAW_SAMPLING_INVALID',
       `severity: ${start} was asked for; the model has severities 1 to ${steps}.`,
     );
-  const { severities } = planSeverities(request.sampler, steps, severitySequence(start, request.calls));
+  const first = request.sampleSteps ?? start;
+  if (first > start)
+    throw new ThawError(
+      'THAW_SAMPLING_INVALID',
+      `sampleSteps: ${first} was asked for; sampling starts at a severity from 1 to ${start}, that of the image.`,
+    );
+  const { severities } = planSeverities(request.sampler, steps, severitySequence(first, request.calls));
   const spec: JobSpec = {
     format: 'thaw.job/1',
     id,
@@ -60,6 +66,8 @@ export function jobSpec(request: JobRequest, acceptance: Acceptance): JobSpec {
   };
   return {
     ...spec,
+    ...(first === start ? {} : { degradedTo: start }),
+    ...(request.freshNoise === true ? { freshNoise: true as const } : {}),
     ...(acceptance.start === undefined ? {} : { start: acceptance.start }),
     ...(request.mode !== 'sample'
       ? {}

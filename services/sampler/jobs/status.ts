@@ -89,7 +89,7 @@ export function jobStatus(
     run: spec.version.run,
     version: spec.version.step,
     sampler: spec.sampler,
-    severity: spec.severities[0]!,
+    severity: spec.degradedTo ?? spec.severities[0]!,
     calls: spec.severities.length,
     ...(dataset === undefined ? {} : { dataset }),
     ...(spec.start?.prior === undefined ? {} : { prior: spec.start.prior }),

@@ -128,6 +128,12 @@ export class CheckpointModels implements ModelSource {
       generationStart: () => generationStart(run.degradation),
       checkSampler: (sampler) => checkAlgorithm(sampler, programs.degradation, run.trainRoutine),
       drawContext: (seed, row) => this.#context(programs, seed, row),
+      ...(run.degradation.family !== 'noise'
+        ? {}
+        : {
+            redrawContext: (seed: number, row: number, severity: number) =>
+              programs.drawContext(seed, row, undefined, severity),
+          }),
       fingerprint: () => {
         fingerprint ??= programs.fingerprint(network);
         fingerprint.catch(() => (fingerprint = undefined));

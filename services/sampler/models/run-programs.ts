@@ -78,9 +78,12 @@ export class RunPrograms {
     return this.#sizes;
   }
 
-  /** @param partner a picture to mix with, for degradations that do */
-  drawContext(seed: number, row: number, partner?: Float32Array): RowContext {
-    return contextAt(this.degradation, row, (at, purpose) => new RandomStream(seed, purpose, 0, 0, at), partner);
+  /**
+   * @param partner a picture to mix with, for degradations that do
+   * @param redraw 0: that of the start image; each other number has draws of its own
+   */
+  drawContext(seed: number, row: number, partner?: Float32Array, redraw = 0): RowContext {
+    return contextAt(this.degradation, row, (at, purpose) => new RandomStream(seed, purpose, redraw, 0, at), partner);
   }
 
   /** One network call, padded to the smallest batch size that fits. */

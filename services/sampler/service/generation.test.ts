@@ -217,6 +217,53 @@ describe('a job that generates', () => {
     await expect(submit('hot', { noise: 0.1 })).rejects.toMatchObject({ code: 'THAW_JOB_INVALID' });
   }, 60_000);
 
+  it('hot by Algorithm 1 keeps its noise, or draws new noise for every state: D(xhat, z_s, s)', async () => {
+    const [kept, fresh] = [{ sampler: 'algorithm1' }, { sampler: 'algorithm1', freshNoise: true }];
+    const [fixed, drawn] = [await rowsOf('hot', kept), await rowsOf('hot', fresh)];
+    expect((await rowsOf('hot', fresh)).rows).toEqual(drawn.rows);
+    expect(drawn.images[0]!.degraded).toEqual(fixed.images[0]!.degraded);
+    const model = await models.load(await models.versionOf('hot', 1));
+    const noises = [1, 2, 3].map((severity) => model.redrawContext!(5, 1, severity).partner!);
+    for (const noise of noises) expect(deviation(noise, new Float32Array(192))).toBeGreaterThan(0.8);
+    for (const [a, b] of [
+      [0, 1],
+      [1, 2],
+    ] as const)
+      expect(deviation(noises[a]!, noises[b]!)).toBeGreaterThan(1);
+    for (const [{ images }, redraw] of [
+      [fixed, undefined],
+      [drawn, model.redrawContext],
+    ] as const) {
+      const context = await model.drawContext(5, 1);
+      let x = images[1]!.degraded!;
+      for (const severity of [3, 2, 1]) {
+        const nextSeverity = severity - 1;
+        const [{ estimate } = { estimate: x }] = await model.step([{ x, severity, nextSeverity, context }]);
+        const mixed = redraw?.(5, 1, nextSeverity) ?? context;
+        x =
+          nextSeverity === 0
+            ? estimate
+            : (await model.degrade([{ x0: estimate, severity: nextSeverity, context: mixed }]))[0]!;
+      }
+      expect(deviation(images[1]!.sampled!, x)).toBeLessThan(1e-5);
+    }
+    expect(drawn.images[1]!.sampled).not.toEqual(fixed.images[1]!.sampled);
+    await expect(submit('faces', { mode: 'sample', ...fresh })).rejects.toThrow('freshNoise: the degradation "blur"');
+  }, 60_000);
+
+  it('starts at fewer severities than its image is degraded to', async () => {
+    const request = { mode: 'sample', seed: 2 };
+    const [whole, part] = [await rowsOf('faces', request), await rowsOf('faces', { ...request, sampleSteps: 2 })];
+    expect(part.images[0]!.degraded).toEqual(whole.images[0]!.degraded);
+    expect(part.images[0]!.sampled).not.toEqual(whole.images[0]!.sampled);
+    const model = await models.load(await models.versionOf('faces', 1));
+    let x = part.images[0]!.degraded!;
+    for (const severity of [2, 1])
+      x = (await model.step([{ x, severity, nextSeverity: severity - 1, context: {} }]))[0]!.improved;
+    expect(part.images[0]!.sampled).toEqual(x);
+    await expect(submit('faces', { ...request, sampleSteps: 4 })).rejects.toThrow('sampleSteps: 4 was asked for');
+  }, 60_000);
+
   it('is refused where the image never is lost, and for priors of other images', async () => {
     await expect(submit('faded', {})).rejects.toThrow('nothing can be generated with the degradation "decolorization"');
     const shape = { height: 8, width: 8, channels: 1 };

@@ -82,6 +82,12 @@ export class JobService {
       const model = await models.load(version);
       const { steps, dataset, shape } = model;
       model.checkSampler?.(request.sampler);
+      if (request.freshNoise === true && model.redrawContext === undefined)
+        throw new ThawError(
+          'THAW_SAMPLING_INVALID',
+          `freshNoise: the degradation "${model.family}" mixes in no noise that could be drawn anew.`,
+          { cure: 'Leave it out; it is for models of noise.' },
+        );
       const start =
         request.mode === 'generate' ? await generationFrom(request, model, models) : restorationFrom(request);
       const testCount = request.mode === 'sample' ? await testImages.count(dataset, 'test') : 0;

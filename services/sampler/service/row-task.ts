@@ -5,7 +5,7 @@ import { ThawError, type JobSpec } from '@thaw/shared/protocol';
 import { RandomStream } from '@thaw/shared/runtime';
 import { dueByMs, savedSeverities } from '../jobs/index.js';
 import { rowKey } from '../keeping/index.js';
-import type { ImageShape, RestorationModel, TestImages } from '../ports.js';
+import type { ImageShape, RestorationModel, RowContext, TestImages } from '../ports.js';
 import { beginTrajectory, resumeTrajectory, severityOf, type Trajectory } from '../trajectory/index.js';
 import type { RowTask } from '../work/index.js';
 import type { JobStore } from './job-store.js';
@@ -66,13 +66,15 @@ export function rowTask(spec: JobSpec, row: number, world: RowTaskWorld): RowTas
           `The image of row ${row} has ${x0.length} values; the model takes ${height}x${width}x${channels}.`,
         );
       const context = await model.drawContext(spec.seed, row);
-      const severity = spec.severities[0]!;
+      const severity = spec.degradedTo ?? spec.severities[0]!;
+      const redraw =
+        spec.freshNoise === true ? (s: number): RowContext => model.redrawContext!(spec.seed, row, s) : undefined;
       start.model = model;
       start.original = spec.degrade && spec.mode !== 'generate' ? x0 : undefined;
       start.degraded = withNoise(spec.degrade ? (await model.degrade([{ x0, severity, context }]))[0]! : x0, 1);
       const found = await jobs.furthestState(spec.id, row);
-      const resumed = found && resume(spec, found, context);
-      return resumed ?? beginTrajectory(spec.sampler, spec.severities, start.degraded, context);
+      const resumed = found && resume(spec, found, context, redraw);
+      return resumed ?? beginTrajectory(spec.sampler, spec.severities, start.degraded, context, redraw);
     },
     onStep(before, output) {
       const severity = severityOf(before);
@@ -97,11 +99,12 @@ export function rowTask(spec: JobSpec, row: number, world: RowTaskWorld): RowTas
 function resume(
   spec: JobSpec,
   found: { severity: number; images: Readonly<Record<string, Float32Array>> },
-  context: Readonly<Record<string, Float32Array>>,
+  context: RowContext,
+  redraw: Trajectory['redraw'],
 ): Trajectory | undefined {
   const { x, direct } = found.images;
   if (x === undefined || direct === undefined) return undefined;
   // At the first severity the direct restoration is what the next call gives.
   if (found.severity === spec.severities[0]) return undefined;
-  return resumeTrajectory(spec.sampler, spec.severities, { severity: found.severity, x, direct }, context);
+  return resumeTrajectory(spec.sampler, spec.severities, { severity: found.severity, x, direct }, context, redraw);
 }

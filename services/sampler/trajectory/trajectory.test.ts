@@ -45,6 +45,21 @@ describe('trajectory', () => {
     expect(isFinished(at)).toBe(true);
   });
 
+  it('mixes every state of Algorithm 1 with something new where that is asked for', () => {
+    const redraw = (severity: number) => ({ partner: Float32Array.of(100 + severity) });
+    const of = (at: Trajectory): number | undefined => stepRow(at).context.partner?.[0];
+    const context = { partner: Float32Array.of(7) };
+    let at = beginTrajectory('algorithm1', [3, 2, 1], start, context, redraw);
+    const seen: (number | undefined)[] = [];
+    for (; !isFinished(at); at = advance(at, out(1, 2, 3))) seen.push(of(at));
+    expect(seen).toEqual([102, 101, 7]);
+    const saved = { severity: 2, x: start, direct: start };
+    expect(of(resumeTrajectory('algorithm1', [3, 2, 1], saved, context, redraw)!)).toBe(101);
+    // The other algorithms know what was mixed in.
+    expect(of(beginTrajectory('algorithm2', [3, 2, 1], start, context, redraw))).toBe(7);
+    expect(of(beginTrajectory('algorithm1', [3, 2, 1], start, context))).toBe(7);
+  });
+
   it('is one call when direct', () => {
     const at = advance(beginTrajectory('direct', [4], start, {}), out(7, 6, 5));
     expect([isFinished(at), at.x[0], at.direct![0]]).toEqual([true, 7, 7]);

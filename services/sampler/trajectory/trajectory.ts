@@ -11,6 +11,8 @@ export interface Trajectory {
   /** Direct restoration R(x_T, T - 1), known after the first call. */
   readonly direct?: Float32Array;
   readonly context: RowContext;
+  /** What the state at a severity is mixed with, where that is drawn anew for each (Algorithm 1 with fresh noise). */
+  readonly redraw?: ((severity: number) => RowContext) | undefined;
 }
 
 /** A trajectory at its beginning. `severities` fall, and 0 follows the last. */
@@ -19,8 +21,9 @@ export function beginTrajectory(
   severities: readonly number[],
   start: Float32Array,
   context: RowContext,
+  redraw?: Trajectory['redraw'],
 ): Trajectory {
-  return { plan: { algorithm: sampler, severities }, position: 0, x: start, context };
+  return { plan: { algorithm: sampler, severities }, position: 0, x: start, context, redraw };
 }
 
 /** A trajectory taken up again at a saved state. */
@@ -29,10 +32,11 @@ export function resumeTrajectory(
   severities: readonly number[],
   saved: { readonly severity: number; readonly x: Float32Array; readonly direct: Float32Array },
   context: RowContext,
+  redraw?: Trajectory['redraw'],
 ): Trajectory | undefined {
   const position = severities.indexOf(saved.severity);
   if (position < 0) return undefined;
-  return { plan: { algorithm: sampler, severities }, position, x: saved.x, direct: saved.direct, context };
+  return { plan: { algorithm: sampler, severities }, position, x: saved.x, direct: saved.direct, context, redraw };
 }
 
 export const isFinished = (trajectory: Trajectory): boolean => trajectory.position >= trajectory.plan.severities.length;
@@ -48,8 +52,10 @@ const stepOf = (trajectory: Trajectory): SamplingStep => {
 
 /** The row of the next network call. */
 export function stepRow(trajectory: Trajectory): StepRow {
-  const { severity, nextSeverity } = stepOf(trajectory);
-  return { x: trajectory.x, severity, nextSeverity, context: trajectory.context };
+  const { severity, nextSeverity, update } = stepOf(trajectory);
+  const { x, context, redraw } = trajectory;
+  const mixed = update === 'degrade-estimate' ? redraw?.(nextSeverity) : undefined;
+  return { x, severity, nextSeverity, context: mixed ?? context };
 }
 
 /** The trajectory after the call. */
