@@ -8,7 +8,7 @@ import type { Engine, EngineAvailability, EngineKind } from './types.js';
 export interface EngineOptions {
   /** `auto`: onnx-cpu where ONNX Runtime runs, else tfjs-wasm; `describe().reason` says which and why. */
   readonly kind?: EngineName;
-  /** Worker threads, each with its own session of every program. Default 1. Eager engines have exactly one. */
+  /** Worker threads, each with every program. Default 1, and no more on tfjs-node and tfjs-node-gpu. */
   readonly workers?: number;
 }
 
@@ -26,8 +26,7 @@ export async function openEngine({ kind = 'auto', workers = 1 }: EngineOptions =
     return await providerOf('onnx-cpu').open({ workers, reason: 'auto: ONNX Runtime runs on this machine' });
   } catch (error) {
     if (!(error instanceof ThawError && error.code === 'THAW_ENGINE_UNAVAILABLE')) throw error;
-    // The fallback computes in one thread, however many were wished for.
-    return providerOf('tfjs-wasm').open({ workers: 1, reason: `auto: ${error.message}` });
+    return providerOf('tfjs-wasm').open({ workers, reason: `auto: ${error.message}` });
   }
 }
 

@@ -45,7 +45,7 @@ describe.each<[string, () => unknown, string]>([
       const engine = await openEngine({ workers: 2 });
       expect(engine.describe()).toMatchObject({
         kind: 'tfjs-wasm',
-        workers: 1,
+        workers: 2,
         reason: expect.stringContaining(sentence),
       });
       await engine.close();

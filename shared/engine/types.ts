@@ -23,8 +23,7 @@ export interface ProgramDefinition {
   readonly weights: Readonly<Record<string, TensorSpec>>;
   readonly inputs: Readonly<Record<string, TensorSpec>>;
   /**
-   * Called once while tracing, once per call on an eager engine. It must be pure, make its tensors inside itself, and
-   * read no values. It owns nothing: tensors it makes are disposed by the caller.
+   * Called once, while tracing. It must be pure, make its tensors inside itself, and read no values. It owns nothing: tensors it makes are disposed by the caller.
    */
   readonly fn: (weights: Record<string, Tensor>, inputs: Record<string, Tensor>) => Record<string, Tensor>;
   /** Name of a scalar output: adds the outputs `grad/<weight>` for every weight (zeros for one that is not reached). */
@@ -264,7 +263,7 @@ export interface Compiled {
   readonly weights: readonly StoredWeight[];
   readonly inputs: readonly NamedTensorSpec[];
   readonly outputs: readonly NamedTensorSpec[];
-  /** What was compiled: digest of the lowered program, or of the traced graph for an eager engine. */
+  /** What was compiled: digest of the lowered program, or of the calls of kernels for an eager engine. */
   readonly digest: string;
   /** Equal for programs that differ in recomputation alone: their results have equal bits. */
   readonly resultDigest: string;

@@ -240,8 +240,8 @@ export const errorRegistry = {
   ),
   THAW_ENGINE_UNKNOWN_KERNEL: entry(
     500,
-    'A program uses a tfjs operation that the traced engine does not know.',
-    'Write it with operations of docs/engine-kernels.md, or run it on the tfjs-wasm engine.',
+    'A program uses a tfjs operation that the engine does not know.',
+    'Write it with operations of docs/engine-kernels.md.',
   ),
   THAW_ENGINE_VALUE_READ: entry(
     500,

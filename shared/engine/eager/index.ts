@@ -1,4 +1,5 @@
-/** The definition's own function on a tfjs backend, op by op. */
-export { TfjsEngine } from './tfjs-engine.js';
+/** Programs op by op on a tfjs backend. */
+export { openTfjsPool, tfjsEngine } from './tfjs-engine.js';
+export type { TfjsWorkerSettings } from './tfjs-engine.js';
 export { startWasm, wasmBackendName } from './io/wasm.js';
-export { startTensorflow, tensorflowBackendName } from './io/tensorflow.js';
+export { tensorflowBackendName } from './io/tensorflow.js';

@@ -2,7 +2,7 @@ import { ThawError } from '@thaw/shared/protocol';
 import type { Engine, EngineAvailability, EngineKind } from '../types.js';
 
 export interface OpenOptions {
-  /** Worker threads; engines that compute in the calling thread have exactly one. */
+  /** Worker threads. */
   readonly workers: number;
   /** Goes into the description. */
   readonly reason: string;

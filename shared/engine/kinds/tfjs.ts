@@ -1,86 +1,67 @@
-import { startTensorflow, startWasm, tensorflowBackendName, TfjsEngine, wasmBackendName } from '../eager/index.js';
+import { openTfjsPool, tensorflowBackendName, tfjsEngine, wasmBackendName } from '../eager/index.js';
 import { cpuModel, hostDescription, nvidiaModel, packageVersion } from '../io/host.js';
-import type { EngineAvailability, EngineDescription, EngineKind } from '../types.js';
+import type { Engine, EngineAvailability, EngineDescription, EngineKind } from '../types.js';
 import { reasonOf, unavailable, type EngineProvider, type OpenOptions } from './kind.js';
 
 interface TfjsKind {
   readonly kind: EngineKind;
   readonly packageName: string;
-  readonly backendName: string;
+  readonly backend: string;
   readonly device: () => string;
-  /** Starts the backend and names the library under it, if that is not the package itself; throws with the reason when it cannot. */
-  readonly start: () => Promise<string | undefined>;
 }
 
 const tfjsKinds: readonly TfjsKind[] = [
-  tfjsNode('tfjs-node-gpu', true),
-  tfjsNode('tfjs-node', false),
-  {
-    kind: 'tfjs-wasm',
-    packageName: '@tensorflow/tfjs-backend-wasm',
-    backendName: wasmBackendName,
-    device: cpuModel,
-    start: async () => {
-      await startWasm();
-      return undefined;
-    },
-  },
+  tfjsNode('tfjs-node-gpu', () => nvidiaModel() ?? 'unknown CUDA device'),
+  tfjsNode('tfjs-node', cpuModel),
+  { kind: 'tfjs-wasm', packageName: '@tensorflow/tfjs-backend-wasm', backend: wasmBackendName, device: cpuModel },
 ];
 
 export const tfjsProviders: readonly EngineProvider[] = tfjsKinds.map((kind) => ({
   kind: kind.kind,
-  check: async () => (await tryOut(kind)).availability,
+  check: () => check(kind),
   open: (options) => open(kind, options),
 }));
 
 /** libtensorflow under tfjs: an optional package, since its installer downloads the library. */
-function tfjsNode(kind: 'tfjs-node' | 'tfjs-node-gpu', gpu: boolean): TfjsKind {
-  const packageName = `@tensorflow/${kind}`;
-  return {
-    kind,
-    packageName,
-    backendName: tensorflowBackendName,
-    device: () => (gpu ? (nvidiaModel() ?? 'unknown CUDA device') : cpuModel()),
-    start: async () => {
-      const { version, usesGpu } = await startTensorflow(packageName);
-      if (gpu && !usesGpu) throw new Error('TensorFlow found no GPU');
-      return `TensorFlow ${version}`;
-    },
-  };
+function tfjsNode(kind: 'tfjs-node' | 'tfjs-node-gpu', device: () => string): TfjsKind {
+  return { kind, packageName: `@tensorflow/${kind}`, backend: tensorflowBackendName, device };
 }
 
-interface Trial {
-  readonly availability: EngineAvailability;
-  /** What computes: the library under the backend, or the backend. */
-  readonly provider: string;
-}
-
-async function tryOut(tfjs: TfjsKind): Promise<Trial> {
-  const { kind, packageName, backendName } = tfjs;
+async function check(tfjs: TfjsKind): Promise<EngineAvailability> {
+  const { kind, packageName } = tfjs;
   const version = packageVersion(packageName);
-  const answer = (available: boolean, reason: string, provider = backendName): Trial => ({
-    availability: { kind, available, reason, ...(version !== undefined && { package: `${packageName}@${version}` }) },
-    provider,
+  const answer = (available: boolean, reason: string): EngineAvailability => ({
+    kind,
+    available,
+    reason,
+    ...(version !== undefined && { package: `${packageName}@${version}` }),
   });
-  if (version === undefined) return answer(false, `the package ${packageName} is not installed.`);
   try {
-    const library = await tfjs.start();
-    const parts = [`${packageName} ${version}`, ...(library === undefined ? [] : [library])];
-    return answer(true, `${parts.join(' with ')} on ${tfjs.device()}.`, library);
+    const engine = await open(tfjs, { workers: 1, reason: 'trial' });
+    await engine.close();
+    const { provider, device } = engine.describe();
+    const library = provider === tfjs.backend ? '' : ` with ${provider}`;
+    return answer(true, `${packageName} ${version}${library} on ${device}.`);
   } catch (error) {
-    return answer(false, `${packageName} ${version} does not start: ${reasonOf(error)}`);
+    return answer(false, reasonOf(error));
   }
 }
 
-async function open(tfjs: TfjsKind, { workers, reason }: OpenOptions): Promise<TfjsEngine> {
-  if (workers !== 1)
-    throw unavailable(tfjs.kind, `it computes in the calling thread: it has one worker, not ${workers}.`);
-  const { availability, provider } = await tryOut(tfjs);
-  if (!availability.available) throw unavailable(tfjs.kind, availability.reason);
+async function open(tfjs: TfjsKind, { workers, reason }: OpenOptions): Promise<Engine> {
+  const { kind, packageName, backend } = tfjs;
+  const version = packageVersion(packageName);
+  if (version === undefined) throw unavailable(kind, `the package ${packageName} is not installed.`);
+  if (backend === tensorflowBackendName && workers !== 1)
+    throw unavailable(kind, `TensorFlow is one per process: it has one worker, not ${workers}.`);
+  const settings = { backend, packageName };
+  const { pool, library } = await openTfjsPool(settings, workers).catch((error: Error) => {
+    throw unavailable(kind, `${packageName} ${version} does not start: ${reasonOf(error.cause ?? error)}`);
+  });
   const description: EngineDescription = {
-    kind: tfjs.kind,
-    package: availability.package!,
-    provider,
+    kind,
+    package: `${packageName}@${version}`,
+    // What computes: the library under the backend, or the backend.
+    provider: library ?? backend,
     device: tfjs.device(),
     ...hostDescription(),
     loweringVersion: 0,
@@ -88,5 +69,5 @@ async function open(tfjs: TfjsKind, { workers, reason }: OpenOptions): Promise<T
     workers,
     reason,
   };
-  return new TfjsEngine(description, tfjs.backendName);
+  return tfjsEngine(description, settings, pool);
 }

@@ -1,4 +1,5 @@
 import { ThawError } from '@thaw/shared/protocol';
+import type { WorkerFailure } from './messages.js';
 
 // "... while running Mul node. Name:'Conv2D.17/Gather.230' Status Message: ..." and "In Node, ("Conv2D.17/Mul", Mul, ..."
 const nodeName = /Name:'([^']+)'|Node,? \("?([^",)]+)/;
@@ -8,13 +9,16 @@ export function kernelOfNode(name: string): string | undefined {
   return /^([A-Za-z0-9_]+)(?:\.\d+)?\//.exec(name)?.[1];
 }
 
-/** An error of ONNX Runtime in words of the program: the tfjs operation, not the number of a node. */
-export function runtimeFailure(program: string, when: 'preparing' | 'running', problem: string): ThawError {
+/** What a worker could not do, in words of the program: the tfjs operation, not the number of a node. */
+export function runtimeFailure(program: string, when: 'preparing' | 'running', failure: WorkerFailure): ThawError {
+  const { problem, unknownKernel = false } = failure;
   const match = nodeName.exec(problem);
-  const node = match?.[1] ?? match?.[2];
-  const kernel = node === undefined ? undefined : kernelOfNode(node);
+  const node = failure.kernel === undefined ? (match?.[1] ?? match?.[2]) : undefined;
+  const kernel = failure.kernel ?? (node === undefined ? undefined : kernelOfNode(node));
   const where = kernel === undefined ? '' : ` in the tfjs operation ${kernel}`;
-  return new ThawError('THAW_ENGINE_FAILED', `${when} program '${program}' failed${where}: ${problem.trim()}`, {
-    details: { program, ...(kernel !== undefined && { kernel }), ...(node !== undefined && { node }) },
-  });
+  const details = { program, ...(kernel !== undefined && { kernel }), ...(node !== undefined && { node }) };
+  const message = `${when} program '${program}' failed${where}: ${problem.trim()}`;
+  return unknownKernel
+    ? new ThawError('THAW_ENGINE_UNKNOWN_KERNEL', message, { cure: 'Choose another engine.', details })
+    : new ThawError('THAW_ENGINE_FAILED', message, { details });
 }

@@ -1,4 +1,15 @@
-import type { Program, StoredWeight, TensorData } from '../types.js';
+import type { NamedTensorSpec, Program, StoredWeight, TensorData } from '../types.js';
+
+/** What the threads of an engine are given to run; what else is in it, the worker's file knows. Structured-cloneable. */
+export interface ThreadProgram {
+  readonly name: string;
+  readonly weights: readonly StoredWeight[];
+  readonly inputs: readonly NamedTensorSpec[];
+  readonly outputs: readonly NamedTensorSpec[];
+  /** Programs of one digest are one program. */
+  readonly digest: string;
+  readonly resultDigest: string;
+}
 
 /** A weight that becomes a constant of the graph. */
 export interface FixedWeight {
@@ -8,8 +19,8 @@ export interface FixedWeight {
 }
 
 /** What the pool tells a worker. One worker does one thing at a time, in order. */
-export type WorkerRequest =
-  | { readonly type: 'load'; readonly program: Program; readonly fixedWeights?: readonly FixedWeight[] }
+export type WorkerRequest<P extends ThreadProgram = Program> =
+  | { readonly type: 'load'; readonly program: P; readonly fixedWeights?: readonly FixedWeight[] }
   | { readonly type: 'unload'; readonly digest: string }
   | {
       readonly type: 'run';
@@ -26,14 +37,17 @@ export type WorkerRequest =
 
 /** What a worker tells the pool. */
 export type WorkerReply =
-  | { readonly type: 'ready' }
+  /** `library`: what computes under the package, with its version, if the package's own version does not tell. */
+  | { readonly type: 'ready'; readonly library?: string }
   | { readonly type: 'loaded'; readonly digest: string }
-  | { readonly type: 'load-failed'; readonly digest: string; readonly problem: string }
+  | ({ readonly type: 'load-failed'; readonly digest: string } & WorkerFailure)
   | { readonly type: 'done'; readonly call: number; readonly outputs: readonly TensorData[] }
-  | { readonly type: 'failed'; readonly call: number; readonly problem: string };
+  | ({ readonly type: 'failed'; readonly call: number } & WorkerFailure);
 
-/** What a worker is started with. */
-export interface WorkerSettings {
-  /** ONNX Runtime execution provider: 'cpu', 'cuda', 'webgpu'. */
-  readonly provider: string;
+export interface WorkerFailure {
+  readonly problem: string;
+  /** The tfjs kernel that failed, where the worker knows it. */
+  readonly kernel?: string;
+  /** The backend has no such kernel, or not for such tensors. */
+  readonly unknownKernel?: boolean;
 }

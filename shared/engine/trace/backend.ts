@@ -30,7 +30,7 @@ class TracingBackend extends tf.KernelBackend {
         },
       );
     const data = values === null ? new Float32Array(sizeOf(shape)) : (values as ArrayLike<number>);
-    return this.current.constant(data, shape, dtype).dataId as DataId;
+    return this.current.upload(data, shape, dtype).dataId as DataId;
   }
 
   /** Constants can be read (tfjs looks at some), anything computed cannot. */
@@ -111,7 +111,10 @@ function tracingBackend(): TracingBackend {
           recording.segment = currentSegment();
           recording.reader = kernelName;
           try {
-            return rule({ inputs: inputs as Record<string, tf.TensorInfo>, attributes: attrs ?? {}, recording });
+            const attributes = attrs ?? {};
+            const result = rule({ inputs: inputs as Record<string, tf.TensorInfo>, attributes, recording });
+            recording.tape.call(kernelName, inputs, attributes, Array.isArray(result) ? result : [result]);
+            return result;
           } finally {
             recording.reader = undefined;
           }

@@ -1,6 +1,7 @@
 import type { DataId, TensorInfo } from '@tensorflow/tfjs-core';
 import { ThawError } from '@thaw/shared/protocol';
 import type { GraphDType, Segment, TracedGraph, TracedNode, TracedValue, ValueSource } from '../types.js';
+import { TapeRecorder } from './tape.js';
 
 type ConstantData = Float32Array | Int32Array | Uint8Array;
 
@@ -8,6 +9,7 @@ type ConstantData = Float32Array | Int32Array | Uint8Array;
 export class Recording {
   readonly values: TracedValue[] = [];
   readonly nodes: TracedNode[] = [];
+  readonly tape = new TapeRecorder();
   /** What nodes recorded now belong to. */
   segment: Segment | undefined;
   /** The tfjs kernel being recorded, for errors. */
@@ -39,7 +41,9 @@ export class Recording {
   }
 
   boundary(kind: 'weight' | 'input', name: string, shape: readonly number[], dtype: GraphDType): TensorInfo {
-    return this.handle(this.#addValue(shape, dtype, { kind, name }));
+    const tensor = this.handle(this.#addValue(shape, dtype, { kind, name }));
+    this.tape.boundary(kind, name, tensor);
+    return tensor;
   }
 
   /** `data`: one element per position, or a single one for all of them. Converted to the array type of `dtype`. */
@@ -47,6 +51,14 @@ export class Recording {
     const graphType = graphDType(dtype);
     const kept = isUniform(data) ? [data[0]!] : data;
     return this.handle(this.#addValue(shape, graphType, { kind: 'constant', data: typedArray(kept, graphType) }));
+  }
+
+  /** A constant that the program brings: no kernel makes it. */
+  upload(data: ArrayLike<number>, shape: readonly number[], dtype: string): TensorInfo {
+    const tensor = this.constant(data, shape, dtype);
+    const value = this.lookUp(tensor.dataId)!;
+    if (value.source.kind === 'constant') this.tape.constant(tensor, value.dtype, value.source.data);
+    return tensor;
   }
 
   node(

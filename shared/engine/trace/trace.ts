@@ -4,6 +4,7 @@ import { applyProgram, checkDefinition } from '../program/index.js';
 import type { ProgramDefinition, TracedGraph } from '../types.js';
 import { record, tracingBackendName } from './backend.js';
 import type { Recording } from './recording.js';
+import type { KernelTape } from './tape.js';
 
 /**
  * Runs the definition's function, and tfjs's gradients if asked for, once on the recording backend.
@@ -11,16 +12,36 @@ import type { Recording } from './recording.js';
  * Errors: THAW_ENGINE_UNKNOWN_KERNEL, THAW_ENGINE_VALUE_READ, THAW_ENGINE_FOREIGN_TENSOR, THAW_ENGINE_PROGRAM_INVALID (what tfjs or the
  * function throws, shapes that do not fit among it, is its message and cause).
  */
-export function trace(definition: ProgramDefinition): TracedGraph {
+export const trace = (definition: ProgramDefinition): TracedGraph =>
+  recorded(definition, (recording, outputs) =>
+    recording.finish(definition.name, Object.fromEntries(outputs.map(({ name, value }) => [name, value]))),
+  );
+
+/** Records as {@link trace} does, with its errors, and gives the calls of kernels instead of the graph. */
+export const traceCalls = (definition: ProgramDefinition): KernelTape =>
+  recorded(definition, (recording, outputs) => recording.tape.finish(outputs));
+
+interface RecordedOutput {
+  readonly name: string;
+  readonly tensor: tf.TensorInfo;
+  /** Number of its value in the graph. */
+  readonly value: number;
+}
+
+function recorded<T>(
+  definition: ProgramDefinition,
+  finish: (recording: Recording, outputs: readonly RecordedOutput[]) => T,
+): T {
   checkDefinition(definition);
   try {
     return record((recording) => {
       const weights = boundary(recording, 'weight', definition.weights);
       const inputs = boundary(recording, 'input', definition.inputs);
-      const outputs = applyProgram(definition, weights, inputs, (tensor, name) =>
-        recording.valueOf(tensor, `output '${name}'`),
-      );
-      return recording.finish(definition.name, outputs);
+      const outputs = applyProgram(definition, weights, inputs, ({ dataId, shape, dtype }, name) => {
+        const tensor = { dataId, shape, dtype };
+        return { name, tensor, value: recording.valueOf(tensor, `output '${name}'`) };
+      });
+      return finish(recording, Object.values(outputs));
     });
   } catch (error) {
     throw inWordsOfTheProgram(error, definition.name);

@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
-import { ThawError } from '@thaw/shared/protocol';
-import type { KernelFunction } from './table.js';
+import { UnsupportedByKernel, type KernelFunction } from './table.js';
 
 type Shape4D = [number, number, number, number];
 
@@ -105,10 +104,7 @@ function correlateBack(
 function depthwiseGeometry(inputShape: readonly number[], filterShape: readonly number[], attrs: tf.NamedAttrMap) {
   const info = geometry(inputShape, filterShape, attrs, true);
   if (info.outChannels !== info.inChannels)
-    throw new ThawError(
-      'THAW_ENGINE_UNKNOWN_KERNEL',
-      'the gradient of a depthwise convolution with a channel multiplier is not there',
-    );
+    throw new UnsupportedByKernel('the gradient of a depthwise convolution with a channel multiplier is not there');
   return info;
 }
 

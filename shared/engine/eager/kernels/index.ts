@@ -6,7 +6,7 @@ import {
   depthwiseBackpropInput,
 } from './convolution.js';
 import { unsortedSegmentSum } from './segment.js';
-import type { KernelFunction } from './table.js';
+import { UnsupportedByKernel, type KernelFunction } from './table.js';
 
 /** What training needs and tfjs-backend-wasm 4.22 lacks, written with the kernels that it has. */
 const missingInWasm: Readonly<Record<string, KernelFunction>> = {
@@ -37,3 +37,5 @@ function register(kernelName: string, backendName: string, kernel: KernelFunctio
       tf.tidy(() => kernel(inputs as Record<string, tf.Tensor | undefined>, attrs ?? {})),
   });
 }
+
+export { UnsupportedByKernel };

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { ThawError } from '@thaw/shared/protocol';
 import { runtimeFailure } from '../failure.js';
-import type { FixedWeight, WorkerReply, WorkerRequest, WorkerSettings } from '../messages.js';
+import type { FixedWeight, ThreadProgram, WorkerReply, WorkerRequest } from '../messages.js';
 import { CallSchedule } from '../schedule.js';
 import type { Program, TensorData } from '../../types.js';
 
@@ -11,12 +11,13 @@ const closeGraceMs = 30_000;
 export interface PoolOptions {
   readonly workers: number;
   readonly workerFile: URL;
-  readonly settings: WorkerSettings;
+  /** What the worker's file is started with. */
+  readonly settings: object;
 }
 
 /** Weights and inputs in the order of the program's tables. */
-export interface PoolCall {
-  readonly program: Program;
+export interface PoolCall<P extends ThreadProgram = Program> {
+  readonly program: P;
   readonly weights: readonly Float32Array[];
   readonly version?: string;
   readonly inputs: readonly TensorData[];
@@ -25,7 +26,7 @@ export interface PoolCall {
   readonly signal?: AbortSignal;
 }
 
-interface PendingCall extends PoolCall {
+interface PendingCall<P extends ThreadProgram> extends PoolCall<P> {
   readonly id: number;
   resolve(outputs: readonly TensorData[]): void;
   reject(error: unknown): void;
@@ -44,14 +45,14 @@ interface PoolWorker {
   cause: unknown;
 }
 
-interface LoadedProgram {
-  readonly program: Program;
+interface LoadedProgram<P extends ThreadProgram> {
+  readonly program: P;
   readonly fixedWeights: readonly FixedWeight[] | undefined;
 }
 
-interface Deferred {
-  readonly promise: Promise<void>;
-  resolve(): void;
+interface Deferred<T = void> {
+  readonly promise: Promise<T>;
+  resolve(value: T): void;
   reject(error: unknown): void;
 }
 
@@ -59,25 +60,36 @@ interface Deferred {
  * Threads that run programs. Calls wait in one queue for any free worker. A worker that ends by itself fails its call
  * with THAW_ENGINE_WORKER_LOST and is replaced, with every program loaded again.
  */
-export class WorkerPool {
+export class WorkerPool<P extends ThreadProgram = Program> {
   readonly #options: PoolOptions;
-  readonly #schedule: CallSchedule<PendingCall>;
+  readonly #schedule: CallSchedule<PendingCall<P>>;
   readonly #workers: PoolWorker[];
-  readonly #programs = new Map<string, LoadedProgram>();
+  readonly #programs = new Map<string, LoadedProgram<P>>();
+  readonly #started = deferred<string | undefined>();
   #nextCall = 0;
   #closing: Promise<void> | undefined;
   #fatal: unknown;
 
   constructor(options: PoolOptions) {
     this.#options = options;
+    this.#started.promise.catch(() => undefined);
     this.#schedule = new CallSchedule(options.workers);
     this.#workers = Array.from({ length: options.workers }, (_, index) => this.#start(index));
   }
 
+  /**
+   * Waits until a worker is ready.
+   * @returns the library that it computes with, if it tells
+   * @throws THAW_ENGINE_WORKER_LOST with the worker's own error as its cause, when none becomes ready
+   */
+  started(): Promise<string | undefined> {
+    return this.#started.promise;
+  }
+
   /** Makes a session of the program on every worker; `fixedWeights` complete a graph that was lowered for them. */
-  async load(program: Program, fixedWeights?: readonly FixedWeight[]): Promise<void> {
+  async load(program: P, fixedWeights?: readonly FixedWeight[]): Promise<void> {
     if (this.#closing !== undefined) throw closed();
-    if (!this.#schedule.usable) throw this.#lostError(program.name, this.#fatal);
+    if (!this.#schedule.usable) throw lostWhile(program.name, this.#fatal);
     const loaded = { program, fixedWeights };
     this.#programs.set(program.digest, loaded);
     try {
@@ -97,9 +109,9 @@ export class WorkerPool {
     }
   }
 
-  run(call: PoolCall): Promise<readonly TensorData[]> {
+  run(call: PoolCall<P>): Promise<readonly TensorData[]> {
     if (this.#closing !== undefined) return Promise.reject(closed());
-    if (!this.#schedule.usable) return Promise.reject(this.#lostError(call.program.name, this.#fatal));
+    if (!this.#schedule.usable) return Promise.reject(lostWhile(call.program.name, this.#fatal));
     if (call.signal?.aborted === true) return Promise.reject(aborted(call.program.name));
     return new Promise((resolve, reject) => {
       const onAbort = (): void => {
@@ -107,7 +119,7 @@ export class WorkerPool {
         pending.reject(aborted(call.program.name));
       };
       const done = (): void => call.signal?.removeEventListener('abort', onAbort);
-      const pending: PendingCall = {
+      const pending: PendingCall<P> = {
         ...call,
         id: this.#nextCall++,
         resolve: (outputs) => (done(), resolve(outputs)),
@@ -160,6 +172,7 @@ export class WorkerPool {
   #receive(index: number, worker: PoolWorker, message: WorkerReply): void {
     switch (message.type) {
       case 'ready':
+        this.#started.resolve(message.library);
         this.#schedule.ready(index);
         break;
       case 'loaded':
@@ -167,7 +180,7 @@ export class WorkerPool {
         break;
       case 'load-failed': {
         const name = this.#programs.get(message.digest)?.program.name ?? message.digest;
-        worker.loads.get(message.digest)?.reject(runtimeFailure(name, 'preparing', message.problem));
+        worker.loads.get(message.digest)?.reject(runtimeFailure(name, 'preparing', message));
         break;
       }
       case 'done':
@@ -175,13 +188,13 @@ export class WorkerPool {
         break;
       case 'failed': {
         const call = this.#schedule.settled(index);
-        call?.reject(runtimeFailure(call.program.name, 'running', message.problem));
+        call?.reject(runtimeFailure(call.program.name, 'running', message));
       }
     }
     this.#assign();
   }
 
-  #loadOn(worker: PoolWorker, { program, fixedWeights }: LoadedProgram): Promise<void> {
+  #loadOn(worker: PoolWorker, { program, fixedWeights }: LoadedProgram<P>): Promise<void> {
     const known = worker.loads.get(program.digest);
     if (known !== undefined) return known.promise;
     const load = deferred();
@@ -195,7 +208,7 @@ export class WorkerPool {
     for (const { worker, call } of this.#schedule.assign()) this.#send(this.#workers[worker]!, call);
   }
 
-  #send(worker: PoolWorker, call: PendingCall): void {
+  #send(worker: PoolWorker, call: PendingCall<P>): void {
     const { program, weights, version, inputs, results, id } = call;
     const held = worker.versions.get(program.digest);
     const holds =
@@ -225,27 +238,20 @@ export class WorkerPool {
   #lost(index: number, worker: PoolWorker): void {
     worker.over = true;
     if (this.#closing !== undefined) {
+      this.#started.reject(closed());
       this.#schedule.settled(index)?.reject(closed());
       for (const load of worker.loads.values()) load.reject(closed());
       return;
     }
     const { lost, restart, stranded } = this.#schedule.lost(index);
     this.#fatal = worker.cause;
-    lost?.reject(this.#lostError(lost.program.name, worker.cause));
-    for (const call of stranded) call.reject(this.#lostError(call.program.name, worker.cause));
+    if (!this.#schedule.usable) this.#started.reject(lostError('before it was ready', worker.cause));
+    lost?.reject(lostWhile(lost.program.name, worker.cause));
+    for (const call of stranded) call.reject(lostWhile(call.program.name, worker.cause));
     for (const [digest, load] of worker.loads)
-      load.reject(this.#lostError(this.#programs.get(digest)?.program.name ?? digest, worker.cause));
+      load.reject(lostWhile(this.#programs.get(digest)?.program.name ?? digest, worker.cause));
     if (restart) this.#workers[index] = this.#start(index);
     this.#assign();
-  }
-
-  #lostError(program: string, cause: unknown): ThawError {
-    const why = cause instanceof Error ? `: ${cause.message}` : '';
-    return new ThawError(
-      'THAW_ENGINE_WORKER_LOST',
-      `a worker of the engine ended while program '${program}' needed it${why}`,
-      { cause },
-    );
   }
 
   #alive(): PoolWorker[] {
@@ -253,11 +259,22 @@ export class WorkerPool {
   }
 }
 
-const send = (worker: PoolWorker, request: WorkerRequest, transfer: ArrayBuffer[] = []): void =>
-  worker.thread.postMessage(request, transfer);
+const send = <P extends ThreadProgram>(
+  worker: PoolWorker,
+  request: WorkerRequest<P>,
+  transfer: ArrayBuffer[] = [],
+): void => worker.thread.postMessage(request, transfer);
 const closed = (): ThawError => new ThawError('THAW_ENGINE_CLOSED', 'the engine was closed');
 const aborted = (program: string): ThawError =>
   new ThawError('THAW_ENGINE_ABORTED', `a call of program '${program}' was cancelled`);
+
+const lostWhile = (program: string, cause: unknown): ThawError =>
+  lostError(`while program '${program}' needed it`, cause);
+
+function lostError(when: string, cause: unknown): ThawError {
+  const why = cause instanceof Error ? `: ${cause.message}` : '';
+  return new ThawError('THAW_ENGINE_WORKER_LOST', `a worker of the engine ended ${when}${why}`, { cause });
+}
 
 /** A view on a part of private memory would be cloned with all of it. */
 function compact<T extends TensorData>(data: T): T {
@@ -265,10 +282,10 @@ function compact<T extends TensorData>(data: T): T {
   return whole ? data : (data.slice() as T);
 }
 
-function deferred(): Deferred {
-  let resolve!: () => void;
+function deferred<T = void>(): Deferred<T> {
+  let resolve!: (value: T) => void;
   let reject!: (error: unknown) => void;
-  const promise = new Promise<void>((onResolve, onReject) => {
+  const promise = new Promise<T>((onResolve, onReject) => {
     resolve = onResolve;
     reject = onReject;
   });

@@ -7,10 +7,11 @@ import { withInitializers } from '../../onnx/index.js';
 import { sessionOptions } from '../session-options.js';
 import { fillResults } from './fill-results.js';
 import { readsSharedMemory } from './shared-memory.js';
-import type { FixedWeight, WorkerReply, WorkerRequest, WorkerSettings } from '../messages.js';
+import type { FixedWeight, WorkerReply, WorkerRequest } from '../messages.js';
+import type { OnnxWorkerSettings } from '../onnx-engine.js';
 
 const port = parentPort!;
-const { provider } = workerData as WorkerSettings;
+const { provider } = workerData as OnnxWorkerSettings;
 
 interface Loaded {
   readonly program: Program;
