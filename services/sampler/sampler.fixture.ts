@@ -149,7 +149,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     name = 'sampler-a',
     models = new FakeModels(options),
   } = options;
-  const { maxQueuedRows = 32, maxRows = 16, detectionMs = 400, logger = silentLogger } = options;
+  const { maxQueuedRows = 32, maxRows = 16, detectionMs = 1600, logger = silentLogger } = options;
   const calls: CallReport[] = [];
   const mesh = hub.join();
   const sampler = createSampler({
@@ -220,7 +220,7 @@ export async function openDoor(
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what: string,
-  limitMs = 10_000,
+  limitMs = 50_000,
 ): Promise<void> {
   const endMs = performance.now() + limitMs;
   while (!(await condition())) {

@@ -65,7 +65,7 @@ describe.skipIf(chromium === undefined)(`the page${reason}`, () => {
     await until('further steps', async () => (await stepShown()) > first + 5);
     await until('a throughput', async () => Number(await text('#speed')) > 0);
     expect(Number(await text('#loss'))).toBeGreaterThan(0);
-    expect(await text('#state')).toBe('running');
+    await until('the run is running', async () => (await text('#state')) === 'running');
     for (const chart of ['loss-chart', 'speed-chart'])
       await until(`a curve in ${chart}`, async () => {
         // Read from a copy: pixels of the page's own canvas are not fetched back.
@@ -141,10 +141,14 @@ describe.skipIf(chromium === undefined)(`the page${reason}`, () => {
   test('shows earlier restorations over the training', async () => {
     await page.locator('#grid-choice').waitFor({ state: 'visible', timeout: 60_000 });
     await page.locator('#grid-slider').fill('0');
+    // The first that was evaluated: those that were overtaken before a sampler had time for them never are.
     const first = await until('the first one is shown', async () => {
-      const steps = await page.locator('#checkpoints tr td:first-child').allTextContents();
-      const oldest = Math.min(...steps.map(Number));
-      return steps.length > 1 && (await text('#grid-step')) === `step ${oldest}` ? oldest : undefined;
+      const [scored, shown] = await page.evaluate<[steps: number[], shown: string]>(`[
+        [...document.querySelectorAll('#checkpoints tr')].filter((row) => /^\\d/.test(row.cells[3].textContent)).map((row) => Number(row.dataset.step)),
+        document.getElementById('grid-step').textContent,
+      ]`);
+      const oldest = Math.min(...scored);
+      return scored.length > 1 && shown === `step ${oldest}` ? oldest : undefined;
     });
     await until('its picture', async () =>
       page.evaluate<boolean>(

@@ -5,12 +5,13 @@ import { networkWeightSpecs } from '@thaw/shared/model';
 import { afterAll, expect, test } from 'vitest';
 import { ProcessCluster, smallRun, until } from './cluster.fixture.js';
 
-const steps = 26;
+/** Steps that are counted. */
+const counted = 25;
 /** Enough parameters for several chunks, so that each of two trainers owns some. */
 const run = smallRun({
-  steps,
+  steps: 100_000,
   network: { ...smallRun().network, dim: 16, mults: [1, 2, 4] },
-  checkpoint: { everySteps: steps },
+  checkpoint: { everySteps: 100_000 },
 });
 const open: ProcessCluster[] = [];
 afterAll(async () => {
@@ -51,29 +52,28 @@ test('two trainers publish about G N bytes a step, no more than G (1 + N), and s
         return { applied, sent, received };
       }),
     );
-  const lanesOfAll = (await until('both trainers are members', async () => {
+  await until('both trainers are members', async () => {
     const status = await made.status(coordinator);
     const lanes = (status?.trainers ?? []).map((trainer) => trainer.lanes.length);
-    return lanes.length === 2 && lanes.every((count) => count > 0) && lanes;
-  })) as number[];
-  expect(lanesOfAll).toEqual([2, 2]);
+    return lanes.length === 2 && lanes.every((count) => count > 0);
+  });
   // From here on no snapshot and no change of plan is under way: the step in which the plan changed is over, and one more.
   const begin = (await made.status(coordinator))!.step;
   await until('two more steps', async () => (await made.status(coordinator))!.step >= begin + 2);
   const before = await sample();
-  expect(Math.max(...before.map(({ applied }) => applied))).toBeLessThan(steps - 10);
-  await until(`a checkpoint of step ${steps}`, () => made.hasCheckpoint(steps));
-  const after = await sample();
+  const after = await until(`${counted} more steps`, async () => {
+    const now = await sample();
+    return now.every(({ applied }, i) => applied - before[i]!.applied >= counted) && now;
+  });
 
   let sentPerStep = 0;
   let receivedPerStep = 0;
   after.forEach(({ applied, sent, received }, i) => {
-    const counted = applied - before[i]!.applied;
-    expect(counted).toBeGreaterThan(9);
-    sentPerStep += (sent - before[i]!.sent) / counted;
-    receivedPerStep += (received - before[i]!.received) / counted;
+    const steps = applied - before[i]!.applied;
+    sentPerStep += (sent - before[i]!.sent) / steps;
+    receivedPerStep += (received - before[i]!.received) / steps;
   });
-  // N = 2: contributions to the other owner G (N - 1), totals G. A reading in mid-step can be off by a step's bytes in ten.
+  // N = 2: contributions to the other owner G (N - 1), totals G. A reading in mid-step can be off by a step's bytes, both together by one in 12.
   expect(sentPerStep / gradientBytes).toBeGreaterThan(2 * 0.85);
   expect(sentPerStep / gradientBytes).toBeLessThan(3);
   // To each trainer the other's contribution to its own chunks, and the other's totals: G (N - 1) twice.

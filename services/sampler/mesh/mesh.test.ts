@@ -209,14 +209,14 @@ describe.each(Object.entries(grounds))('a mesh %s', (_name, ground) => {
     const store = new MemoryStore();
     const slow = { gate: () => new Promise<void>((resolve) => setTimeout(resolve, 5)) };
     const start = (name: string): ReturnType<typeof startHarness> =>
-      startHarness({ store, name, detectionMs: 300, hub: { join: () => join(name) } as MemoryMeshHub, ...slow });
+      startHarness({ store, name, detectionMs: 1200, hub: { join: () => join(name) } as MemoryMeshHub, ...slow });
     const [a, b] = [await start('sampler-a'), await start('sampler-b')];
     const first = await a.service.submit(parseJobRequest({ count: 8, seed: 5 }));
-    expect((await a.service.waitForEnd(first.id, 10_000)).state).toBe('done');
+    expect((await a.service.waitForEnd(first.id, 50_000)).state).toBe('done');
     expect(a.calls.length * b.calls.length).toBeGreaterThan(0);
     const second = await a.service.submit(parseJobRequest({ count: 8, seed: 5 }));
     await b.mesh.close();
-    expect((await a.service.waitForEnd(second.id, 10_000)).state).toBe('done');
+    expect((await a.service.waitForEnd(second.id, 50_000)).state).toBe('done');
     for (let row = 0; row < 8; row++)
       expect(await a.service.resultBytes(second.id, row)).toEqual(await a.service.resultBytes(first.id, row));
     await Promise.all([a.close(), b.close()]);

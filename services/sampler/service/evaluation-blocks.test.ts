@@ -46,7 +46,7 @@ const send = (to: Harness, change: Record<string, unknown> = {}): Promise<JobSpe
   to.service.submit(parseJobRequest({ ...block, ...change }));
 const local = (): Promise<EstimateSource> => localEstimates(new FakeModels(), fakeTestImages, question);
 const read = async (from: Harness, spec: JobSpec): Promise<Estimate[]> => {
-  expect(await from.service.waitForEnd(spec.id, 10_000)).toMatchObject({ state: 'done', done: spec.count });
+  expect(await from.service.waitForEnd(spec.id, 50_000)).toMatchObject({ state: 'done', done: spec.count });
   const { severities } = spec;
   return Promise.all(
     images.map(async (image, row) =>
@@ -100,9 +100,9 @@ describe('a block of an evaluation', () => {
     let dies = false;
     const store = new MemoryStore();
     const hub = new MemoryMeshHub();
-    const a = await start({ store, hub, name: 'sampler-a', detectionMs: 300 });
+    const a = await start({ store, hub, name: 'sampler-a', detectionMs: 1000 });
     const b = await startHarness({
-      ...{ store, hub, name: 'sampler-b', detectionMs: 300 },
+      ...{ store, hub, name: 'sampler-b', detectionMs: 1000 },
       gate: () => (dies ? new Promise(() => undefined) : undefined),
     });
     const first = await send(b);
@@ -148,7 +148,7 @@ describe('a block of an evaluation', () => {
     });
     await start({ ...shared, name: 'sampler-b' });
     await until(() => a.service.samplers === 2, 'the other');
-    const status = await a.service.waitForEnd((await send(a)).id, 10_000);
+    const status = await a.service.waitForEnd((await send(a)).id, 50_000);
     expect(status).toMatchObject({ state: 'failed', code: 'THAW_FINGERPRINT_MISMATCH' });
     expect(status.message).toContain('would compute the bits of this evaluation, whose fingerprint is ffffffffffff');
     await until(async () => (await a.jobs.openJobs()).length === 0, 'its end');
@@ -173,7 +173,7 @@ describe('a block of an evaluation', () => {
       sampler.worker.held().filter(({ key, severity }) => key.startsWith(spec.id) && severity !== undefined).length;
     await until(() => rows() === 2, 'rows of the user');
     const letAll = setInterval(release, 1);
-    expect(await sampler.service.waitForEnd(spec.id, 10_000)).toMatchObject({ state: 'done' });
+    expect(await sampler.service.waitForEnd(spec.id, 50_000)).toMatchObject({ state: 'done' });
     expect(waiting[1]).toEqual([3, 3]);
     // Of 64 rows it holds 32 at once: others get the rest.
     expect(sampler.worker.held().length).toBeLessThanOrEqual(32);

@@ -131,7 +131,7 @@ const submit = (run: RunName, request: object) =>
 /** Two rows of a job. */
 async function rowsOf(run: RunName, request: object = {}): Promise<{ rows: Uint8Array[]; images: Images[] }> {
   const { id } = await submit(run, { count: 2, ...request });
-  expect(await sampler.service.waitForEnd(id, 20_000)).toMatchObject({ state: 'done' });
+  expect(await sampler.service.waitForEnd(id, 50_000)).toMatchObject({ state: 'done' });
   const rows = await Promise.all([0, 1].map((row) => sampler.service.resultBytes(id, row)));
   const images = rows.map((bytes) =>
     Object.fromEntries(
@@ -324,7 +324,7 @@ describe('a job that restores', () => {
     const { degraded, sampled } = images[0]!;
     const file = encodeSafetensors({ degraded: { dtype: 'F32', shape: [8, 8, 3], data: degraded as never } });
     const { id } = await submit('faces', { mode: 'restore', image: Buffer.from(file).toString('base64') });
-    expect(await sampler.service.waitForEnd(id, 20_000)).toMatchObject({ state: 'done' });
+    expect(await sampler.service.waitForEnd(id, 50_000)).toMatchObject({ state: 'done' });
     const restored = decodeSafetensors(await sampler.service.resultBytes(id, 0)).tensors;
     expect(restored.sampled!.data).toEqual(sampled);
   }, 60_000);

@@ -19,7 +19,7 @@ afterEach(async () => {
 const submit = (harness: Harness, body: Record<string, unknown>): Promise<JobSpec> =>
   harness.service.submit(parseJobRequest(body));
 const finish = async (harness: Harness, spec: JobSpec): Promise<Buffer[]> => {
-  const status = await harness.service.waitForEnd(spec.id, 10_000);
+  const status = await harness.service.waitForEnd(spec.id, 50_000);
   expect(status).toMatchObject({ state: 'done', done: spec.count });
   return Promise.all(
     Array.from({ length: spec.count }, async (_, row) => Buffer.from(await harness.service.resultBytes(spec.id, row))),
@@ -164,7 +164,7 @@ describe('a sampler', () => {
     const { gate, release } = gatedCalls();
     const sampler = await start({ gate });
     const spec = await submit(sampler, { deadlineMs: 150 });
-    const status = await sampler.service.waitForEnd(spec.id, 5000);
+    const status = await sampler.service.waitForEnd(spec.id, 50_000);
     expect(status).toMatchObject({ state: 'expired', code: 'THAW_DEADLINE_EXPIRED' });
     await expect(sampler.service.result(spec.id, 0)).rejects.toMatchObject({ code: 'THAW_DEADLINE_EXPIRED' });
     release();
@@ -180,7 +180,7 @@ describe('a sampler', () => {
     await finish(sampler, await submit(sampler, {}));
     failures = Infinity;
     const spec = await submit(sampler, {});
-    const status = await sampler.service.waitForEnd(spec.id, 5000);
+    const status = await sampler.service.waitForEnd(spec.id, 50_000);
     expect(status).toMatchObject({ state: 'failed', code: 'THAW_INTERNAL', message: 'the engine stumbled' });
     failures = 0;
     await finish(sampler, await submit(sampler, {}));
@@ -229,8 +229,8 @@ describe('samplers together', () => {
     const store = new MemoryStore();
     const hub = new MemoryMeshHub();
     const stuck = gatedCalls();
-    const a = await start({ store, hub, name: 'sampler-a', detectionMs: 300 });
-    const b = await startHarness({ store, hub, name: 'sampler-b', detectionMs: 300, gate: stuck.gate });
+    const a = await start({ store, hub, name: 'sampler-a', detectionMs: 1000 });
+    const b = await startHarness({ store, hub, name: 'sampler-b', detectionMs: 1000, gate: stuck.gate });
     const spec = await submit(a, body);
     await until(() => stuck.waiting.length === 1, 'rows on the one that will die');
     await b.mesh.close(); // nobody hears of it any more
