@@ -311,6 +311,40 @@ describe('programs with fixed weights', () => {
     );
   const images = { x: wave(2 * 8 * 8 * 16, 1) };
 
+  it('of several batch sizes share what is prepared of their weights, and give a row the same bits', async () => {
+    const sized = (batch: number): ProgramDefinition => ({
+      name: 'sized',
+      weights: { filter: f32(3, 3, 64, 128) },
+      inputs: { x: f32(batch, 32, 32, 64) },
+      fn: ({ filter }, { x }) => ({ y: tf.conv2d(x as tf.Tensor4D, filter as tf.Tensor4D, 1, 'same') }),
+    });
+    const [one, three] = [1, 3].map((batch) => lower(trace(sized(batch)), { fixedWeights: true }));
+    expect(one!.prepared.map(({ shape }) => shape)).toEqual([[36, 128, 64]]);
+    expect(three!.prepared).toEqual(one!.prepared);
+    expect(one!.weights).toEqual([]);
+    const elsewhere = lower(trace(sized(1)), { fixedWeights: true, capabilities: { microsoftOps: false } });
+    expect([elsewhere.prepared, elsewhere.weights.map(({ name }) => name)]).toEqual([[], ['filter']]);
+
+    const filter = wave(9 * 64 * 128, 2);
+    const x = wave(3 * 32 * 32 * 64, 3);
+    const engine = await openEngine({ kind: 'onnx-cpu' });
+    const variable = await engine.load(sized(3));
+    const stored = { filter: toStored(variable.weights[0]!, filter) };
+    const expected = (await variable.run({ weights: stored, inputs: { x } }))['y']!;
+    const { programs, close } = await engine.openFixed([sized(1), sized(3)], { filter });
+    const all = (await programs[1]!.run({ weights: {}, inputs: { x } }))['y']!;
+    const size = all.length / 3;
+    for (const row of [0, 2]) {
+      const alone = x.slice((row * x.length) / 3, ((row + 1) * x.length) / 3);
+      const { y } = await programs[0]!.run({ weights: {}, inputs: { x: alone } });
+      expect(Buffer.from(y!.buffer).equals(Buffer.from(all.slice(row * size, (row + 1) * size).buffer))).toBe(true);
+    }
+    const largest = Math.max(...Array.from({ length: 3 * 32 }, (_, i) => Math.abs(expected[i * 4096]!)));
+    expect(all.every((value, at) => Math.abs(value - expected[at]!) < 1e-5 * largest)).toBe(true);
+    await close();
+    await engine.close();
+  });
+
   it.each(['onnx-cpu', 'tfjs-wasm'] as const)(
     'compute what they compute with given weights, side by side, on %s',
     async (kind) => {

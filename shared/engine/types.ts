@@ -194,11 +194,25 @@ export interface NamedTensorSpec extends TensorSpec {
  */
 export type BlockSize = false | 8 | 16;
 
+/** What a graph reads of a weight that never changes, made once by a graph of its own and read by programs of every batch size. */
+export interface PreparedWeight {
+  /** Of the input of the program's graph. Equal names say that it is made of the same weight in the same way. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** As `onnx` reads it, under its own name. */
+  readonly weight: StoredWeight;
+  /** Graph with the weight as its input and `name` as its output. */
+  readonly onnx: Uint8Array;
+}
+
 /** A lowered program. Structured-cloneable; equal definitions and options give equal bytes. */
 export interface Program {
   readonly name: string;
   readonly onnx: Uint8Array;
+  /** If it was lowered for fixed weights: those that its graph wants as constants. */
   readonly weights: readonly StoredWeight[];
+  /** Inputs of the graph that are made of fixed weights; empty unless it was lowered for such. */
+  readonly prepared: readonly PreparedWeight[];
   readonly inputs: readonly NamedTensorSpec[];
   /** Gradient outputs `grad/<weight>` are flat float32 in the stored order of that weight. */
   readonly outputs: readonly NamedTensorSpec[];

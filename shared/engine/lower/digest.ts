@@ -9,7 +9,17 @@ export const programDigest = ({
   name,
   onnx,
   weights,
+  prepared,
   inputs,
   outputs,
-}: Pick<Program, 'name' | 'onnx' | 'weights' | 'inputs' | 'outputs'>): string =>
-  sha256(onnx, JSON.stringify({ name, weights, inputs, outputs }));
+}: Pick<Program, 'name' | 'onnx' | 'weights' | 'prepared' | 'inputs' | 'outputs'>): string =>
+  sha256(
+    onnx,
+    JSON.stringify({
+      name,
+      weights,
+      prepared: prepared.map((weight) => ({ ...weight, onnx: sha256(weight.onnx) })),
+      inputs,
+      outputs,
+    }),
+  );

@@ -3,7 +3,7 @@ import { encodeModel } from '../onnx/index.js';
 import type { OnnxModel, OnnxValueInfo } from '../onnx/index.js';
 import { range, simplify, unsupportedOp } from '../graph/index.js';
 import type { SimplifiedGraph, Value } from '../graph/index.js';
-import type { DType, Program, Recompute, TracedGraph } from '../types.js';
+import type { DType, PreparedWeight, Program, Recompute, TracedGraph } from '../types.js';
 import { assemble } from './assemble.js';
 import type { GraphOutput } from './assemble.js';
 import { fuseBiases } from './bias.js';
@@ -21,6 +21,7 @@ import { movementLowerings } from './movement.js';
 import { loweringVersion, resolveOptions } from './options.js';
 import type { LiveMemory } from './live-memory.js';
 import type { LoweringOptions, ResolvedOptions } from './options.js';
+import { PreparedWeights } from './prepared-weights.js';
 import { reductionLowerings } from './reductions.js';
 import { storedOrders, storedWeight } from './weights.js';
 
@@ -37,7 +38,8 @@ const lowerings: Readonly<Record<string, Lowering>> = {
  * Weights are inputs of the graph in the shape of their stored order (`StoredWeight.permutation`). An output
  * `grad/<weight>` holds the elements of the gradient in that same order; its declared shape is whatever the last
  * operation left (its elements, read flat, are what counts). Weights that the outputs do not depend on are listed in
- * `Program.weights` but are no inputs of the graph. Equal graphs and options give equal bytes.
+ * `Program.weights` but are no inputs of the graph. With `fixedWeights` the graph has to be completed by constants and by what is
+ * prepared of weights; see `Program`. Equal graphs and options give equal bytes.
  *
  * @throws THAW_ENGINE_UNSUPPORTED_OP naming the tfjs kernel and its shapes.
  */
@@ -48,13 +50,17 @@ export function lower(graph: TracedGraph, options: LoweringOptions = {}): Progra
 /** The second half of `lower`, for a graph that is simplified already. */
 export function lowerSimplified(graph: SimplifiedGraph, options: LoweringOptions = {}): Program {
   const resolved = resolveFor(graph, options);
-  const { model, orders } = lowerToModel(graph, resolved);
+  const { model, orders, prepared } = lowerToModel(graph, resolved);
   const onnx = encodeModel(model);
+  const read = new Set(model.nodes.flatMap((node) => node.inputs));
   const byRole = (role: string): Value[] => graph.inputs.filter((input) => input.attributes['role'] === role);
   const program = {
     name: graph.name,
     onnx,
-    weights: byRole('weight').map((weight) => storedWeight(weight, orders.get(weight))),
+    weights: byRole('weight')
+      .filter((weight) => !resolved.fixedWeights || read.has(nameOf(weight)))
+      .map((weight) => storedWeight(weight, orders.get(weight))),
+    prepared,
     inputs: byRole('input').map((input) => ({
       name: nameOf(input),
       shape: [...input.shape],
@@ -85,7 +91,12 @@ const nameOf = (input: Value): string => input.attributes['name'] as string;
 export function lowerToModel(
   graph: SimplifiedGraph,
   options: ResolvedOptions,
-): { readonly model: OnnxModel; readonly memory: LiveMemory; readonly orders: ReadonlyMap<Value, AxisOrder> } {
+): {
+  readonly model: OnnxModel;
+  readonly memory: LiveMemory;
+  readonly orders: ReadonlyMap<Value, AxisOrder>;
+  readonly prepared: readonly PreparedWeight[];
+} {
   checkLevels(graph, options.recompute);
   const emitter = new OnnxEmitter({ microsoftOps: options.capabilities.microsoftOps, hideShapes: options.hideShapes });
   const layouts = new Layouts(emitter);
@@ -97,11 +108,21 @@ export function lowerToModel(
     layouts.place(input, tensor, order);
     return tensor;
   });
-  emitValues(graph, options, emitter, layouts);
+  const prepared = new PreparedWeights();
+  emitValues(graph, { emitter, layouts, options, prepared });
   emitter.segment = undefined;
   const outputs = placeOutputs(graph, emitter, layouts, orders);
-  const given = options.fixedWeights ? inputs.filter((_, i) => !isWeight(graph.inputs[i]!)) : inputs;
-  return { ...assemble(graph.name, emitter, given, outputs, options.recompute), orders };
+  const given = options.fixedWeights
+    ? [
+        ...inputs.filter((_, i) => !isWeight(graph.inputs[i]!)),
+        ...prepared.all.map(({ name, shape }) => ({ name, shape, dtype: 'float32' as const })),
+      ]
+    : inputs;
+  return {
+    ...assemble(graph.name, emitter, given, outputs, options.recompute),
+    orders,
+    prepared: prepared.all,
+  };
 }
 
 function checkLevels({ name, values }: SimplifiedGraph, recompute: Recompute): void {
@@ -116,9 +137,10 @@ function checkLevels({ name, values }: SimplifiedGraph, recompute: Recompute): v
   );
 }
 
-function emitValues(graph: SimplifiedGraph, options: ResolvedOptions, emitter: OnnxEmitter, layouts: Layouts): void {
+function emitValues(graph: SimplifiedGraph, parts: Omit<LoweringContext, 'biasOf'>): void {
+  const { emitter, layouts, options } = parts;
   const biases = fuseBiases(graph);
-  const context: LoweringContext = { emitter, layouts, options, biasOf: (value) => biases.biasOf.get(value) };
+  const context: LoweringContext = { ...parts, biasOf: (value) => biases.biasOf.get(value) };
   const emitOne = (value: Value): void => {
     emitter.scope = `${value.origin}.${value.id}`;
     emitter.segment = value.segment;

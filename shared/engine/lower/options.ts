@@ -60,6 +60,11 @@ export interface ResolvedOptions {
    * before `withInitializers` (engine/onnx) has added them.
    */
   readonly fixedWeights: boolean;
+  /**
+   * Transformed fixed filters are inputs of the graph (`Program.prepared`), so that programs of all batch sizes share one copy, which ONNX
+   * Runtime would make for every session. For the CPU provider only: others would copy inputs to the device in every call.
+   */
+  readonly preparesWeights: boolean;
   readonly recompute: Recompute;
   /** Bytes of tiles that a convolution works on at a time (`bandsOf`); Infinity = all of them, by default for other providers than the CPU. */
   readonly bandBytes: number;
@@ -70,6 +75,7 @@ export function resolveOptions(options: LoweringOptions, { training }: { trainin
   return {
     choiceByBatch: training,
     fixedWeights: options.fixedWeights ?? false,
+    preparesWeights: (options.fixedWeights ?? false) && capabilities.microsoftOps,
     recompute: options.recompute ?? 'none',
     bandBytes: options.bandBytes ?? (capabilities.microsoftOps ? defaultBandBytes : Infinity),
     hideShapes: options.hideShapes ?? capabilities.microsoftOps,

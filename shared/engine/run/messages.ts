@@ -1,4 +1,4 @@
-import type { NamedTensorSpec, Program, StoredWeight, TensorData } from '../types.js';
+import type { NamedTensorSpec, PreparedWeight, Program, StoredWeight, TensorData } from '../types.js';
 
 /** What the threads of an engine are given to run; what else is in it, the worker's file knows. Structured-cloneable. */
 export interface ThreadProgram {
@@ -6,16 +6,20 @@ export interface ThreadProgram {
   readonly weights: readonly StoredWeight[];
   readonly inputs: readonly NamedTensorSpec[];
   readonly outputs: readonly NamedTensorSpec[];
+  /** What has to be made of fixed weights. */
+  readonly prepared?: readonly PreparedWeight[];
   /** Programs of one digest are one program. */
   readonly digest: string;
   readonly resultDigest: string;
 }
 
-/** A weight that becomes a constant of the graph. */
+/** A weight that never changes. */
 export interface FixedWeight {
   readonly weight: StoredWeight;
   /** Model layout, best on shared memory: every worker reads it. */
   readonly values: Float32Array;
+  /** What is made of it before the program runs; without, it becomes a constant of the graph. All programs of a pool have the same weights. */
+  readonly prepared?: PreparedWeight;
 }
 
 /** What the pool tells a worker. One worker does one thing at a time, in order. */

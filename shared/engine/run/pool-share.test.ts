@@ -24,6 +24,7 @@ const program: Program = {
   name: 'fake',
   onnx: new Uint8Array(0),
   weights: [],
+  prepared: [],
   inputs: [],
   outputs: [],
   digest: 'abc',

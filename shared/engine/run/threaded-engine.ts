@@ -62,10 +62,14 @@ export class ThreadedEngine<P extends ThreadProgram> implements Engine {
       const programs = definitions.map((definition) => this.#compileForFixed(definition));
       await Promise.all(
         programs.map((program) =>
-          pool.load(
-            { ...program, weights: [] },
-            program.weights.map((weight) => ({ weight, values: weights[weight.name]! })),
-          ),
+          pool.load({ ...program, weights: [] }, [
+            ...program.weights.map((weight) => ({ weight, values: weights[weight.name]! })),
+            ...(program.prepared ?? []).map((prepared) => ({
+              weight: prepared.weight,
+              values: weights[prepared.weight.name]!,
+              prepared,
+            })),
+          ]),
         ),
       );
       return {

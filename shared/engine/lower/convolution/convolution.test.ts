@@ -267,8 +267,9 @@ describe('constant filters', () => {
     expect(chosen(28, 32)).toBe('plain');
     expect(chosen(7, 100)).toBe('plain');
     expect(chosen(32, 100)).toBe('winograd-4');
-    expect(chosen(8, 304)).toBe('winograd-4');
-    // Tiles of 4x4 results would keep 36 numbers of every 9.
-    expect(chosen(8, 512)).toBe('winograd-2');
+    expect(chosen(32, 304)).toBe('winograd-4');
+    // Tiles of 4x4 results would keep 36 numbers of every 9, and save too little for that.
+    expect(chosen(8, 304)).toBe('winograd-2');
+    expect(chosen(16, 512)).toBe('winograd-2');
   });
 });

@@ -1,7 +1,7 @@
 import { range } from '../../graph/index.js';
 import type { Value } from '../../graph/index.js';
 import type { LoweringContext } from '../context.js';
-import type { Emitted } from '../emitter.js';
+import type { Emitted, OnnxEmitter } from '../emitter.js';
 import type { AxisOrder } from '../layouts.js';
 import { bandsOf } from './bands.js';
 import type { Band } from './bands.js';
@@ -22,9 +22,8 @@ export interface Tiling {
 const natural = [0, 1, 2, 3];
 
 /** Product of a constant transform with rows. */
-function transform(context: LoweringContext, name: WinogradMatrixName, { m, r }: Tiling, rows: Emitted): Emitted {
+function transform(emitter: OnnxEmitter, name: WinogradMatrixName, { m, r }: Tiling, rows: Emitted): Emitted {
   const constant = winogradMatrix(name, m, r);
-  const { emitter } = context;
   const table = emitter.table(`winograd:${name}:${m}:${r}`, [constant.rows, constant.columns], () => constant.data);
   return emitter.matMul(
     table,
@@ -105,7 +104,7 @@ function transformTiles(
   order: TileOrder,
 ): Emitted {
   const rows = order === 'by-tile' ? tiles : context.emitter.transpose(tiles, [0, 2, 1]);
-  const transformed = transform(context, name, tiling, rows);
+  const transformed = transform(context.emitter, name, tiling, rows);
   return context.emitter.reshape(transformed, [transformed.shape[0]!, ...rows.shape.slice(1)]);
 }
 
@@ -136,7 +135,7 @@ export function resultGradientTiles(
 }
 
 /**
- * Transformed filter: [t*t, groups * C, O] (or O and C exchanged, by `order`), where groups is 4 for phased transforms. Depends on weights only; emitted
+ * Transformed filter, prepared where it is fixed: [t*t, groups * C, O] (or O and C exchanged, by `order`), where groups is 4 for phased transforms. Depends on weights only; emitted
  * before the image's tiles, because ONNX Runtime runs the branch that was made last first: each transformed filter is
  * then made when it is needed, not all of them at the start.
  */
@@ -147,12 +146,17 @@ export function filterTaps(
   tiling: Tiling,
   order: AxisOrder = natural,
 ): Emitted {
-  const { emitter, layouts } = context;
-  const rows = layouts.in(filter, order);
-  const [kh, kw, left, right] = rows.shape as readonly [number, number, number, number];
-  const t = tiling.m + tiling.r - 1;
-  const taps = transform(context, name, tiling, emitter.reshape(rows, [kh * kw, left * right]));
-  return emitter.reshape(taps, [t * t, (taps.shape[0]! / (t * t)) * left, right]);
+  const { layouts, options, prepared } = context;
+  const { m, r } = tiling;
+  const t = m + r - 1;
+  const make = (emitter: OnnxEmitter, rows: Emitted): Emitted => {
+    const [kh, kw, left, right] = rows.shape as readonly [number, number, number, number];
+    const taps = transform(emitter, name, tiling, emitter.reshape(rows, [kh * kw, left * right]));
+    return emitter.reshape(taps, [t * t, (taps.shape[0]! / (t * t)) * left, right]);
+  };
+  return options.preparesWeights && filter.attributes['role'] === 'weight'
+    ? prepared.add(filter, order, `${name}:${m}:${r}`, make)
+    : make(context.emitter, layouts.in(filter, order));
 }
 
 /** From the gradient of transformed taps to the filter's, in model layout [kh, kw, C, O]. */
@@ -163,7 +167,7 @@ export function placeFilterGradient(
   tiling: Tiling,
   dTaps: Emitted,
 ): void {
-  context.layouts.place(value, transform(context, name, tiling, dTaps), natural);
+  context.layouts.place(value, transform(context.emitter, name, tiling, dTaps), natural);
 }
 
 /**
@@ -182,7 +186,7 @@ export function placeResult(
   const bias = context.biasOf(value);
   const parts = bands.map((band) => {
     const { tensor, order } = products(band);
-    const transformed = transform(context, 'result', tiling, tensor);
+    const transformed = transform(emitter, 'result', tiling, tensor);
     const moved = emitter.reshape(transformed, [transformed.shape[0]!, ...tensor.shape.slice(1)]);
     const tiles = order === 'by-tile' ? moved : emitter.transpose(moved, [0, 2, 1]);
     const rows = untile(context, value, tiling, phases, band, tiles);

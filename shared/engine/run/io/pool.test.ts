@@ -29,6 +29,7 @@ const program: Program = {
   name: 'fake',
   onnx: new Uint8Array(0),
   weights: [{ name: 'w', shape: [2], permutation: [0], size: 2 }],
+  prepared: [],
   inputs: [],
   outputs: [],
   digest: 'abc',

@@ -1,7 +1,7 @@
 /** A worker thread: ONNX Runtime sessions of the loaded programs. `session.run` blocks this thread, and only this one. */
 import { parentPort, workerData } from 'node:worker_threads';
 import ort from 'onnxruntime-node';
-import type { NamedTensorSpec, Program, TensorData } from '../../types.js';
+import type { NamedTensorSpec, PreparedWeight, Program, TensorData } from '../../types.js';
 import { storedShape, toStored } from '../../lower/weights.js';
 import { withInitializers } from '../../onnx/index.js';
 import { sessionOptions } from '../session-options.js';
@@ -28,9 +28,24 @@ const sharedInPlace = await readsSharedMemory(provider);
 const reply = (message: WorkerReply, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer);
 const problemOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
+/** What was made of fixed weights: once in this thread, for the programs of all batch sizes. */
+const prepared = new Map<string, ort.Tensor>();
+
+async function prepare({ name, shape, onnx }: PreparedWeight, { weight, values }: FixedWeight): Promise<void> {
+  if (prepared.has(name)) return;
+  const session = await ort.InferenceSession.create(onnx, sessionOptions(provider));
+  const result = resultTensor({ name, shape, dtype: 'float32' }, undefined);
+  const stored = new ort.Tensor('float32', toStored(weight, values), storedShape(weight));
+  await fillResults(session, { [weight.name]: stored }, { [name]: result });
+  await session.release();
+  prepared.set(name, result);
+}
+
 /** @param fixed what the graph lacks to be complete, if the program's weights are fixed */
 async function load(program: Program, fixed: readonly FixedWeight[] | undefined): Promise<void> {
-  const initializers = fixed?.map(({ weight, values }) => ({
+  for (const weight of fixed ?? []) if (weight.prepared !== undefined) await prepare(weight.prepared, weight);
+  const constants = fixed?.filter((weight) => weight.prepared === undefined);
+  const initializers = constants?.map(({ weight, values }) => ({
     name: weight.name,
     dtype: 'float32' as const,
     shape: storedShape(weight),
@@ -80,6 +95,7 @@ async function run(request: Extract<WorkerRequest, { type: 'run' }>): Promise<vo
   const { program, session } = entry;
   if (request.weights !== undefined) takeWeights(entry, request.weights);
   const offered: Record<string, ort.Tensor> = { ...entry.weights };
+  for (const { name } of program.prepared) offered[name] = prepared.get(name)!;
   program.inputs.forEach((spec, i) => (offered[spec.name] = inputTensor(spec, request.inputs[i]!)));
   // What no output depends on is in the program's tables, but not in the graph.
   const feeds = Object.fromEntries(session.inputNames.map((name) => [name, offered[name]!]));
