@@ -385,7 +385,7 @@ describe('embedded broker', () => {
 
   it('notices a client that no longer answers', async () => {
     const left: DisconnectNotice[] = [];
-    const broker = await startEmbeddedBroker({ limits: { pingIntervalMs: 100 }, onDisconnect: (n) => left.push(n) });
+    const broker = await startEmbeddedBroker({ limits: { pingIntervalMs: 500 }, onDisconnect: (n) => left.push(n) });
     const dead = await rawClient(broker.url);
     dead.socket.write('CONNECT {"verbose":false,"name":"dead"}\r\nPING\r\n');
     const alive = await connect({ servers: broker.url, name: 'alive' });

@@ -79,27 +79,29 @@ const grounds: Record<string, () => Ground> = {
     const broker = new MemoryBroker(systemClock);
     const outside = broker.connectControl({ name: 'coordinator' });
     const meshOf = (name: string): SamplerMesh =>
-      controlMesh(broker.connectControl({ name }), { name, logger: silentLogger, offerTimeoutMs: 500 });
+      controlMesh(broker.connectControl({ name }), { name, logger: silentLogger, offerTimeoutMs: 20_000 });
     return {
       join: meshOf,
       evaluate: async () => {
         const request = encodeMessage(EvaluateRequestSchema, { run: 'demo', step: 1, split: 'test', count: 2 });
         return decodeMessage(
           EvaluateResultSchema,
-          await outside.request(samplerSubjects.evaluate, request, { timeoutMs: 500 }),
+          await outside.request(samplerSubjects.evaluate, request, { timeoutMs: 20_000 }),
         );
       },
       playground: {
         start: async (request) =>
           decodeMessage(
             PlayAnswerSchema,
-            await outside.request(samplerSubjects.play, encodeMessage(PlayRequestSchema, request), { timeoutMs: 500 }),
+            await outside.request(samplerSubjects.play, encodeMessage(PlayRequestSchema, request), {
+              timeoutMs: 20_000,
+            }),
           ),
         frames: async (request) =>
           decodeMessage(
             FramesAnswerSchema,
             await outside.request(samplerSubjects.frames, encodeMessage(FramesRequestSchema, request), {
-              timeoutMs: 500,
+              timeoutMs: 20_000,
             }),
           ),
       },
@@ -228,7 +230,7 @@ it('a mesh over the control link does not fall over what it does not understand'
   const mesh = controlMesh(broker.connectControl({ name: 'one' }), {
     name: 'one',
     logger: silentLogger,
-    offerTimeoutMs: 500,
+    offerTimeoutMs: 20_000,
   });
   const heard: SamplerEvent[] = [];
   mesh.onEvent((event) => heard.push(event));
@@ -236,7 +238,7 @@ it('a mesh over the control link does not fall over what it does not understand'
   const stranger = broker.connectControl({ name: 'stranger' });
   for (const bytes of [new Uint8Array(0), Uint8Array.of(0xc1), new TextEncoder().encode('{"type":"beat"}')]) {
     stranger.publish(samplerSubjects.events, bytes);
-    await expect(stranger.request(samplerSubjects.rows, bytes, { timeoutMs: 500 })).rejects.toMatchObject({
+    await expect(stranger.request(samplerSubjects.rows, bytes, { timeoutMs: 20_000 })).rejects.toMatchObject({
       code: 'THAW_PROTOCOL_INVALID',
     });
   }

@@ -20,6 +20,8 @@ import { StatusListeners } from '../status-listeners.js';
 import { natsOptions, toThawError } from './connect-options.js';
 
 const retryDelayMs = 100;
+/** What an attempt has, however little is left: a handshake on a busy machine takes its time. */
+const shortestAttemptMs = 1000;
 
 /**
  * Connects, trying again until `connectTimeoutMs`; afterwards the link reconnects by itself for ever.
@@ -30,7 +32,7 @@ export async function connectControl(url: string, options: ConnectOptions): Prom
   const client = natsOptions(url, options);
   for (;;)
     try {
-      const timeout = Math.max(100, Math.min(client.timeout!, deadlineMs - performance.now()));
+      const timeout = Math.max(shortestAttemptMs, Math.min(client.timeout!, deadlineMs - performance.now()));
       return new NatsControlLink(await connect({ ...client, timeout }), options);
     } catch (error) {
       const failure = toThawError(error, `"${options.name}" connects to the broker`);
