@@ -24,8 +24,8 @@ async function main(): Promise<void> {
   const engine = await openEngine({ kind: config.engine, workers: config.workers });
   lifecycle.onStop('engine', () => engine.close());
   logger.info('Engine ready', { ...engine.describe() });
-  const { batchSizes, keepVersions } = config;
-  const models = new CheckpointModels({ store, engine, batchSizes, keepVersions, logger });
+  const { batchSizes, keepVersions, weights } = config;
+  const models = new CheckpointModels({ store, engine, batchSizes, keepVersions, weights, logger });
   lifecycle.onStop('models', () => models.close());
 
   const credentials = { token: config.natsToken, user: config.natsUser, pass: config.natsPassword };

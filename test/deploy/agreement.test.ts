@@ -57,7 +57,7 @@ const leftAtDefault: Record<keyof typeof services, string[]> = {
   coordinator: ['natsToken', 'name', 'heartbeatMs', 'channel', 'gatedChannel', 'gateMargin', 'evaluationImages', 'keepCheckpoints', 'keepCheckpointEverySteps', 'retentionGraceMs', 'keepJobsMs', 'stragglerFactor', 'stragglerSteps', 'stragglerPolicy', 'rebalanceGain', 'allowedOrigins', 'logLevel'],
   trainer: ['natsToken', 'heartbeatMs', 'cacheBytes', 'recompute', 'logLevel'],
   sampler: [
-    ...['natsToken', 'batchSizes', 'maxRows', 'maxQueuedRows', 'detectionMs', 'pollMs', 'keepVersions', 'allowedOrigins'],
+    ...['natsToken', 'batchSizes', 'maxRows', 'maxQueuedRows', 'detectionMs', 'pollMs', 'keepVersions', 'weights', 'allowedOrigins'],
     ...['maxBodyBytes', 'maxPixels', 'maxWatchers', 'maxWaitMs', 'logLevel'],
   ],
 };

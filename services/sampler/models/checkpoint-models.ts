@@ -18,7 +18,8 @@ import {
 import type { ModelSource, ModelVersion, RestorationModel, RowContext, StartPrior, TestImages } from '../ports.js';
 import { versionKey } from '../work/index.js';
 import { datasetImages } from './dataset-images.js';
-import { RunPrograms } from './run-programs.js';
+import { RunPrograms, type WeightsMode } from './run-programs.js';
+import { sharedCopy } from './shared-copy.js';
 import type { VersionNetwork } from './version-network.js';
 
 export interface CheckpointModelsOptions {
@@ -27,6 +28,8 @@ export interface CheckpointModelsOptions {
   readonly batchSizes: readonly number[];
   /** Versions kept in memory; jobs that run keep theirs beyond that. */
   readonly keepVersions: number;
+  /** `constant` unless given. */
+  readonly weights?: WeightsMode;
   readonly logger: Logger;
 }
 
@@ -171,7 +174,7 @@ export class CheckpointModels implements ModelSource {
   #programsOf(run: RunConfig): Promise<RunPrograms> {
     const known = this.#programs.get(run.name);
     if (known !== undefined) return known;
-    const programs = RunPrograms.compile(this.#o.engine, run, this.#o.batchSizes);
+    const programs = RunPrograms.compile(this.#o.engine, run, this.#o.batchSizes, this.#o.weights);
     this.#programs.set(run.name, programs);
     programs.catch(() => this.#programs.delete(run.name));
     return programs;
@@ -187,7 +190,7 @@ export class CheckpointModels implements ModelSource {
           'THAW_CHECKPOINT_INVALID',
           `The checkpoint ${version.step} of run ${version.run} has no averaged weight ${name} of shape [${spec.officialShape.join(', ')}].`,
         );
-      weights[name] = shared(fromOfficial(spec, tensor.data));
+      weights[name] = sharedCopy(fromOfficial(spec, tensor.data));
     }
     return weights;
   }
@@ -219,8 +222,3 @@ async function namedPrior(store: ObjectStore, sha256: string): Promise<StoredPri
 }
 
 /** On shared memory: the engine's workers read weights in place. */
-function shared(values: Float32Array): Float32Array {
-  const copy = new Float32Array(new SharedArrayBuffer(values.byteLength));
-  copy.set(values);
-  return copy;
-}

@@ -184,6 +184,31 @@ describe('a model from a checkpoint', () => {
     expect((await models.newestOf('tiny'))?.step).toBe(8);
   });
 
+  it('computes the same with weights given at every call, versions in turn, each with its own', async () => {
+    const options = { store, engine, batchSizes: [2, 4], keepVersions: 1, logger: silentLogger };
+    const given = new CheckpointModels({ ...options, weights: 'given' });
+    const other = await checkpoint(store, 7, configSha256);
+    const rows = [randomRow(1, 4), randomRow(2, 2), randomRow(3, 1)];
+    const near = (a: Float32Array, b: Float32Array): number =>
+      Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
+    // The first is given up while it is held, and used again after the second.
+    const model = await given.load(version);
+    const release = model.hold();
+    const first = await model.step(rows);
+    const second = await (await given.load(other)).step(rows);
+    expect(await model.step(rows)).toEqual(first);
+    release();
+    for (const [which, outputs] of [
+      [version, first],
+      [other, second],
+    ] as const) {
+      const expected = await (await models.load(which)).step(rows);
+      outputs.forEach(({ improved }, i) => expect(near(improved, expected[i]!.improved)).toBeLessThan(1e-5));
+    }
+    expect(near(first[0]!.improved, second[0]!.improved)).toBeGreaterThan(1e-3);
+    await given.close();
+  });
+
   it('degrades start images, any number of them', async () => {
     const model = await models.load(version);
     const rows = Array.from({ length: 5 }, (_, i) => ({ x0: randomRow(i, 1).x, severity: i, context: {} }));

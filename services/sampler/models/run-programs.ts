@@ -21,10 +21,17 @@ import { ThawError, type RunConfig } from '@thaw/shared/protocol';
 import { RandomStream, type Logger } from '@thaw/shared/runtime';
 import { paddedSize } from '../batching/index.js';
 import type { DegradeRow, ImageShape, RowContext, StepOutput, StepRow } from '../ports.js';
+import { openGiven } from './given-weights.js';
 import { samplingProgram } from './sampling-program.js';
 import { VersionNetwork } from './version-network.js';
 
 type Weights = Readonly<Record<string, Float32Array>>;
+
+/**
+ * How programs get their weights: as constants of the graph, with filters transformed once for every batch size; or at every call, which
+ * takes less memory and more time. The bits of an image may differ.
+ */
+export type WeightsMode = 'constant' | 'given';
 
 export class RunPrograms {
   readonly run: RunConfig;
@@ -36,6 +43,7 @@ export class RunPrograms {
   readonly #calls: readonly ProgramDefinition[];
   readonly #degrade: Compiled;
   readonly #largest: number;
+  readonly #weights: WeightsMode;
   #sizes: readonly number[];
   #proven: Promise<void> | undefined;
 
@@ -45,8 +53,10 @@ export class RunPrograms {
     degradation: Degradation,
     sizes: readonly number[],
     degrade: Compiled,
+    weights: WeightsMode,
   ) {
     this.#engine = engine;
+    this.#weights = weights;
     this.run = run;
     this.degradation = degradation;
     this.shape = { height: run.data.size, width: run.data.size, channels: run.data.channels };
@@ -58,19 +68,29 @@ export class RunPrograms {
   }
 
   /** The programs of `run` for every batch size. {@link prove} decides which sizes are used. */
-  static async compile(engine: Engine, run: RunConfig, batchSizes: readonly number[]): Promise<RunPrograms> {
+  static async compile(
+    engine: Engine,
+    run: RunConfig,
+    batchSizes: readonly number[],
+    weights: WeightsMode = 'constant',
+  ): Promise<RunPrograms> {
     const degradation = degradationOf(run);
     const sizes = [...new Set(batchSizes)].sort((a, b) => a - b);
     const degrade = await engine.load(degradationProgram(run, sizes.at(-1)!, degradation));
-    return new RunPrograms(engine, run, degradation, sizes, degrade);
+    return new RunPrograms(engine, run, degradation, sizes, degrade, weights);
   }
 
   /**
-   * The network of a version. It has workers of its own, so that no call of another version waits while it is made ready.
+   * The network of a version. With constant weights it has workers of its own, so that no call of another version waits while it is made
+   * ready; with given ones there is nothing to make ready.
    * @param weights in model layout, on shared memory; they must not change
    */
   network(weights: Weights): VersionNetwork {
-    return new VersionNetwork(() => this.#engine.openFixed(this.#calls, weights));
+    return new VersionNetwork(() =>
+      this.#weights === 'given'
+        ? openGiven(this.#engine, this.#calls, weights)
+        : this.#engine.openFixed(this.#calls, weights),
+    );
   }
 
   /** Batch sizes in use, ascending. */
