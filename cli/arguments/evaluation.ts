@@ -88,6 +88,38 @@ export function addEvaluationCommands(program: Command): void {
       }),
     );
 
+  withStore(
+    command(
+      program,
+      'frechet <images> [reference]',
+      'Frechet distance of two sets of images, such as generated ones and a data set: FID with the standard network.',
+      [
+        'thaw frechet out/ dataset:celeba/train --size 128 --features inception.onnx',
+        'thaw frechet generated.zip celeba-statistics.npz --features inception.onnx',
+        'thaw frechet dataset:celeba/train --features inception.onnx --save celeba.safetensors',
+        'thaw frechet out/ dataset:mnist/test',
+      ],
+    ),
+  )
+    .addHelpText(
+      'after',
+      '\nA set is a folder, .zip or .parquet of images of one size, dataset:<name>/<split> of the store,\n' +
+        'or statistics: a .npz with mu and sigma (pytorch-fid), a .safetensors written by --save.',
+    )
+    .option('--features <file>', 'ONNX network; the classifier of the data set unless given')
+    .option('--features-config <file>', 'JSON that describes it; <file>.json beside <file>.onnx unless given')
+    .option('--count <n>', 'only the first images of each set', wholeNumber(2))
+    .option('--size <pixels>', 'edge to which images of a data set are cut; as stored unless given', wholeNumber(1))
+    .option('--save <file>', 'write the statistics of the first set')
+    .addOption(engineOption())
+    .action((images, reference, options) =>
+      attempt(options, async () => {
+        const { frechet, frechetText } = await import('../commands/frechet.js');
+        const report = await frechet({ ...options, images, reference, storeUrl: storeOf(options) });
+        printResult(report, options.json, () => frechetText(report));
+      }),
+    );
+
   const features = program.command('features').description('Networks whose features a Frechet distance is taken on.');
   withStore(
     command(

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -6,7 +6,6 @@ import { loadImages, loadManifest } from '@thaw/shared/data';
 import { openStore } from '@thaw/shared/storage';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { makeZip } from '../../shared/data/io/zip.fixture.js';
 import { packCommand, type PackCommand } from './data.js';
 
 let folder: string;
@@ -43,30 +42,28 @@ it('refuses a percentage where the test split is known', async () => {
     await expect(pack({ ...changes, testPercent: 10 })).rejects.toThrow('--test-percent:');
 });
 
-it('packs a zip by its list of splits, and says who dealt the images', async () => {
+it('packs images by their list of splits, and says who dealt them', async () => {
   const image = await sharp(Buffer.alloc(12), { raw: { width: 2, height: 2, channels: 3 } })
     .png()
     .toBuffer();
-  const images = ['1.png', '2.png', '3.png', '4.png'].map((name) => ({ name, bytes: image }));
-  const list = {
-    name: 'list_eval_partition.txt',
-    bytes: new TextEncoder().encode('1.png 0\n2.png 0\n3.png 1\n4.png 2\n'),
-  };
-  const zip = join(folder, 'celeba.zip');
-  writeFileSync(zip, makeZip([...images, list]));
-  expect(await pack({ source: zip, name: 'celeba' })).toMatchObject({
+  const place = join(folder, 'celeba');
+  mkdirSync(place);
+  for (const name of ['1.png', '2.png', '3.png', '4.png']) writeFileSync(join(place, name), image);
+  const list = join(place, 'list_eval_partition.txt');
+  writeFileSync(list, '1.jpg 0\n2.jpg 0\n3.jpg 1\n4.jpg 2\n');
+  expect(await pack({ source: place, name: 'celeba' })).toMatchObject({
     train: { images: 2 },
     test: { images: 1 },
-    splitBy: `${zip}/list_eval_partition.txt`,
+    splitBy: list,
     leftOutForValidation: 1,
   });
-  await expect(pack({ source: zip, testPercent: 50 })).rejects.toThrow('says which images are the test split');
-  await expect(pack({ source: zip, test: zip })).rejects.toThrow('--test: ');
-  expect(await pack({ source: zip, name: 'one', partition: false, testPercent: 25 })).toMatchObject({
+  await expect(pack({ source: place, testPercent: 50 })).rejects.toThrow('says which images are the test split');
+  await expect(pack({ source: place, test: place })).rejects.toThrow('--test: ');
+  expect(await pack({ source: place, name: 'one', partition: false, testPercent: 25 })).toMatchObject({
     train: { images: 3 },
     test: { images: 1 },
   });
-  expect(await pack({ source: zip, name: 'with', partition: false, test: zip })).toMatchObject({
+  expect(await pack({ source: place, name: 'with', partition: false, test: place })).toMatchObject({
     train: { images: 4 },
     test: { images: 4 },
   });

@@ -50,6 +50,7 @@ export { openMnist } from './io/mnist.js';
 export { openImageFolder } from './io/image-folder.js';
 export { openImageSplits } from './io/image-splits.js';
 export type { ImageSplitOptions, ImageSplits } from './io/image-splits.js';
+export { readZipFiles } from './io/zip-entry.js';
 export type { ImageLimits } from './io/decode-image.js';
 export { ShardCache } from './io/shard-cache.js';
 export type { ShardCacheOptions } from './io/shard-cache.js';

@@ -18,5 +18,13 @@ export type { EvaluationReport, PicturedImage, ReportedFeatures } from './report
 export { reportMarkdown } from './markdown.js';
 export { reportPage } from './page/index.js';
 export * from './features/index.js';
-export { featureStatistics, FeatureMoments, frechetDistance } from './frechet/index.js';
-export type { FeatureStatistics } from './frechet/index.js';
+export {
+  decodeStatistics,
+  encodeStatistics,
+  featureStatistics,
+  FeatureMoments,
+  frechetDistance,
+  parseNpy,
+  statisticsFrom,
+} from './frechet/index.js';
+export type { FeatureStatistics, StoredStatistics } from './frechet/index.js';

@@ -447,6 +447,32 @@ describe('other families', () => {
     );
   });
 
+  it('halving gives block means: of the image by area and bilinear, of what the first step left by bicubic', () => {
+    const sixteen: Images['shape'] = [1, 16, 16, 1];
+    const blockMeans = (x: Float32Array, edge: number): Float32Array =>
+      x.map((_, k) => {
+        const [row, column] = [Math.floor(k / 16), k % 16].map((i) => i - (i % edge));
+        let sum = 0;
+        for (let i = 0; i < edge; i++) for (let j = 0; j < edge; j++) sum += x[(row! + i) * 16 + column! + j]!;
+        return sum / (edge * edge);
+      });
+    for (const how of ['', 'area_', 'bilinear_'] as const) {
+      const degradation = createDegradation(
+        { family: 'super-resolution', steps: 4, routine: `Incremental_${how}factor_2` },
+        { size: 16, channels: 1 },
+      );
+      const of = (data: Float32Array, severity: number): Float32Array =>
+        degrade(degradation, { shape: sixteen, data }, [severity]);
+      fc.assert(
+        fc.property(seeds, fc.integer({ min: 1, max: 4 }), (seed, s) => {
+          const x = image(seed).slice(0, 256);
+          expectClose(of(x, s), blockMeans(how === '' ? of(x, 1) : x, 2 ** s), 1e-6);
+        }),
+        { ...options, numRuns: 8 },
+      );
+    }
+  });
+
   it('halving by area or bilinear is a projection: D(D(x, s), r) = D(x, max(s, r))', () => {
     // 16 pixels, so that all block sizes divide it.
     const sixteen: Images['shape'] = [1, 16, 16, 1];
@@ -500,6 +526,9 @@ describe('other families', () => {
           );
           expect(final).toBe(estimates.at(-1));
           expect(final).toEqual(wild(seed)(states.at(-2)!, 0));
+          // And every state before is what the last estimate looks like one severity on.
+          for (let k = 1; k < degradation.steps; k++)
+            expect(states[k]).toEqual(at(degradation, estimates[k - 1]!, degradation.steps - k, drawn));
         }),
         { ...options, numRuns: 4 },
       );

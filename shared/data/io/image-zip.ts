@@ -1,13 +1,12 @@
 /** A zip of image files, such as `img_align_celeba.zip`, read in place: nothing is unpacked to disk. */
 import { createHash } from 'node:crypto';
-import { buffer } from 'node:stream/consumers';
-import { crc32 } from 'node:zlib';
 import { ThawError } from '@thaw/shared/protocol';
 import { openPromise, type Entry, type ZipFile } from 'yauzl';
 import type { ImageList } from '../image-list.js';
 import type { BadImage, SourceImage } from '../image-source.js';
 import { partitionFileName } from '../partition.js';
 import { decodeImage, defaultLimits, namesImage, type ImageLimits } from './decode-image.js';
+import { bytesOfEntry, notAZip } from './zip-entry.js';
 
 export interface ZipImages extends ImageList {
   /** Name and text of CelebA's list of splits, if it is in the zip. */
@@ -32,16 +31,16 @@ export async function listImageZip(path: string, limits: ImageLimits = {}): Prom
         const name = entry.fileName;
         if (namesImage(name)) entries.push(entry);
         else if (name.slice(name.lastIndexOf('/') + 1) === partitionFileName)
-          partition = { name: `${path}/${name}`, text: (await bytesOf(zip, entry, maxFileBytes)).toString('utf8') };
+          partition = {
+            name: `${path}/${name}`,
+            text: (await bytesOfEntry(zip, entry, maxFileBytes)).toString('utf8'),
+          };
       }
     } finally {
       zip.close();
     }
   } catch (cause) {
-    throw new ThawError('THAW_DATA_INVALID', `${path} cannot be read as a zip: ${(cause as Error).message}`, {
-      cure: 'Check that the file is whole (`unzip -t`); encrypted and split archives are not read.',
-      cause,
-    });
+    throw notAZip(path, cause);
   }
   if (entries.length === 0) throw new ThawError('THAW_DATA_INVALID', `${path} holds no image files.`);
   entries.sort((a, b) => (a.fileName < b.fileName ? -1 : a.fileName > b.fileName ? 1 : 0));
@@ -69,24 +68,9 @@ async function readImage(
 ): Promise<SourceImage | BadImage> {
   let bytes: Uint8Array;
   try {
-    bytes = await bytesOf(zip, entry, maxFileBytes);
+    bytes = await bytesOfEntry(zip, entry, maxFileBytes);
   } catch (error) {
     return { kind: 'bad', name: entry.fileName, reason: (error as Error).message };
   }
   return decodeImage(entry.fileName, bytes, maxPixels);
-}
-
-/** Rejects with a sentence. The size is checked before, and by the reader of the zip while it unpacks. */
-async function bytesOf(zip: ZipFile, entry: Entry, maxBytes: number): Promise<Buffer> {
-  const { compressionMethod, uncompressedSize } = entry;
-  if (entry.isEncrypted()) throw new Error('The entry is encrypted.');
-  if (!entry.canDecodeFileData())
-    throw new Error(
-      `The entry is compressed by method ${compressionMethod}; stored (0) and deflated (8) ones are read.`,
-    );
-  if (uncompressedSize > maxBytes)
-    throw new Error(`The file has ${uncompressedSize} bytes; at most ${maxBytes} are read.`);
-  const bytes = await buffer(await zip.openReadStreamPromise(entry));
-  if (crc32(bytes) !== entry.crc32) throw new Error('The entry is torn: its checksum is another.');
-  return bytes;
 }
