@@ -1,7 +1,7 @@
 /** What a packed data set is: `datasets/<name>/manifest.json`, written last. */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { NameSchema, Sha256Schema, ThawError } from '@thaw/shared/protocol';
+import { decodeJson, NameSchema, Sha256Schema, ThawError } from '@thaw/shared/protocol';
 import type { ObjectStore } from '@thaw/shared/storage';
 
 export const datasetFormat = 'thaw.dataset/1';
@@ -107,25 +107,14 @@ export const encodeManifest = (manifest: DatasetManifest): Uint8Array =>
 
 /** @throws ThawError THAW_DATA_CORRUPT for anything but a consistent manifest. */
 export function decodeManifest(bytes: Uint8Array, key: string): DatasetManifest {
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new ThawError('THAW_DATA_CORRUPT', `${key} is not JSON.`, { cause });
-  }
-  const parsed = DatasetManifestSchema.safeParse(json);
-  if (!parsed.success)
+  const manifest = decodeJson(bytes, DatasetManifestSchema, 'THAW_DATA_CORRUPT', `The manifest ${key}`);
+  const digest = contentSha256(manifest);
+  if (digest !== manifest.contentSha256)
     throw new ThawError(
       'THAW_DATA_CORRUPT',
-      `${key} is not a ${datasetFormat} manifest: ${z.prettifyError(parsed.error)}`,
+      `${key} states content ${manifest.contentSha256}, but its parts give ${digest}.`,
     );
-  const digest = contentSha256(parsed.data);
-  if (digest !== parsed.data.contentSha256)
-    throw new ThawError(
-      'THAW_DATA_CORRUPT',
-      `${key} states content ${parsed.data.contentSha256}, but its parts give ${digest}.`,
-    );
-  return parsed.data;
+  return manifest;
 }
 
 /**

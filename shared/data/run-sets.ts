@@ -1,5 +1,5 @@
 /** The data sets that a run reads, checked against its run file before any work. */
-import { laneCount, NameSchema, Sha256Schema, ThawError, type RunConfig } from '@thaw/shared/protocol';
+import { decodeJson, laneCount, NameSchema, Sha256Schema, ThawError, type RunConfig } from '@thaw/shared/protocol';
 import type { ObjectStore } from '@thaw/shared/storage';
 import { z } from 'zod';
 import type { ReadSet } from './leases.js';
@@ -69,20 +69,18 @@ export async function bindRunSets(
   const key = boundKey(run.name);
   const { created } = await store.putIfAbsent(key, new TextEncoder().encode(`${JSON.stringify(present)}\n`));
   if (created) return;
-  const bound = readBound((await store.get(key))?.bytes);
-  if (bound === undefined) throw new ThawError('THAW_DATA_CORRUPT', `${key} does not say which images the run uses.`);
+  const found = await store.get(key);
+  if (found === undefined) throw new ThawError('THAW_DATA_CORRUPT', `${key} was there a moment ago and is gone.`);
+  const bound = decodeJson(
+    found.bytes,
+    BoundSetsSchema,
+    'THAW_DATA_CORRUPT',
+    `The record ${key} of the images that the run uses`,
+  );
   for (const [name, sha256] of Object.entries(present))
     if (bound[name] !== sha256)
       throw new ThawError(
         'THAW_DATASET_CHANGED',
         `Run "${run.name}" began with the images ${bound[name] ?? '(none)'} of data set "${name}"; those in the store now are ${sha256}.`,
       );
-}
-
-function readBound(bytes: Uint8Array | undefined): Record<string, string> | undefined {
-  try {
-    return BoundSetsSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
-  } catch {
-    return undefined;
-  }
 }

@@ -1,6 +1,7 @@
 /** What two processes agree on: run files, control messages, subjects, error codes and the codec. See PROTOCOL.md. */
 export * from './errors.js';
 export * from './field-problems.js';
+export * from './stored-json.js';
 export * from './codec.js';
 export * from './names.js';
 export * from './engine-kinds.js';

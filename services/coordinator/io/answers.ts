@@ -1,6 +1,6 @@
 /** What all answers of the HTTP door share: headers, coded errors, checked bodies, server-sent events. */
 import type { FastifyReply } from 'fastify';
-import { fieldProblems, ThawError, type ErrorCode } from '@thaw/shared/protocol';
+import { parseFields, ThawError, type ErrorCode } from '@thaw/shared/protocol';
 import type { Logger } from '@thaw/shared/runtime';
 import type { z } from 'zod';
 
@@ -34,11 +34,7 @@ export function answerError(logger: Logger, error: unknown, reply: FastifyReply)
 }
 
 /** @throws ThawError THAW_REQUEST_INVALID naming every bad field */
-export function parseBody<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
-  const parsed = schema.safeParse(value ?? {});
-  if (!parsed.success)
-    throw new ThawError('THAW_REQUEST_INVALID', fieldProblems(parsed.error, 'body').join('; ').slice(0, 2000));
-  return parsed.data;
-}
+export const parseBody = <S extends z.ZodType>(schema: S, value: unknown): z.output<S> =>
+  parseFields(schema, value ?? {}, 'THAW_REQUEST_INVALID', 'body');
 
 export const eventText = (name: string, data: unknown): string => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;

@@ -1,7 +1,7 @@
 /** What a client may ask for: the body of `POST /v1/jobs`. */
 import {
   channelNames,
-  fieldProblems,
+  parseFields,
   NameSchema,
   SamplingAlgorithmSchema,
   ThawError,
@@ -135,11 +135,9 @@ export type JobRequest = z.output<typeof JobRequestSchema>;
  * @throws ThawError THAW_JOB_INVALID naming every bad field, THAW_CHANNEL_UNKNOWN
  */
 export function parseJobRequest(body: unknown): JobRequest {
-  const parsed = JobRequestSchema.safeParse(body);
-  if (!parsed.success)
-    throw new ThawError('THAW_JOB_INVALID', fieldProblems(parsed.error, 'body').join('; ').slice(0, 2000));
-  if (parsed.data.channel !== undefined) parseChannel(parsed.data.channel);
-  return parsed.data;
+  const request = parseFields(JobRequestSchema, body, 'THAW_JOB_INVALID', 'body');
+  if (request.channel !== undefined) parseChannel(request.channel);
+  return request;
 }
 
 /** @throws ThawError THAW_CHANNEL_UNKNOWN */

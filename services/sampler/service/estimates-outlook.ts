@@ -1,11 +1,5 @@
 /** What an evaluation by samplers asks first: which checkpoint, which images, how many at once, and with which bits. */
-import {
-  fieldProblems,
-  NameSchema,
-  SamplingAlgorithmSchema,
-  ThawError,
-  type ModelVersion,
-} from '@thaw/shared/protocol';
+import { parseFields, NameSchema, SamplingAlgorithmSchema, ThawError, type ModelVersion } from '@thaw/shared/protocol';
 import { z } from 'zod';
 import { estimatesOutlook, type EstimatesOutlook } from '../evaluation/index.js';
 import type { ModelSource, TestImages } from '../ports.js';
@@ -30,11 +24,8 @@ export interface ClusterOutlook extends EstimatesOutlook {
 }
 
 /** @throws ThawError THAW_JOB_INVALID naming every bad field */
-export function parseOutlookRequest(query: unknown): OutlookRequest {
-  const parsed = OutlookRequestSchema.safeParse(query);
-  if (parsed.success) return parsed.data;
-  throw new ThawError('THAW_JOB_INVALID', fieldProblems(parsed.error, 'query').join('; ').slice(0, 2000));
-}
+export const parseOutlookRequest = (query: unknown): OutlookRequest =>
+  parseFields(OutlookRequestSchema, query, 'THAW_JOB_INVALID', 'query');
 
 export interface OutlookParts {
   readonly models: ModelSource;

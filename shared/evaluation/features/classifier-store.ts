@@ -2,7 +2,7 @@
 import { loadImages, loadManifest, centreBatch, type DatasetManifest, type SplitName } from '@thaw/shared/data';
 import type { Engine } from '@thaw/shared/engine';
 import { fromOfficial, sizeOf } from '@thaw/shared/model';
-import { ThawError } from '@thaw/shared/protocol';
+import { decodeJson, ThawError } from '@thaw/shared/protocol';
 import { decodeSafetensors, encodeSafetensors, sha256Hex, type ObjectStore } from '@thaw/shared/storage';
 import { z } from 'zod';
 import type { ImageShape } from '../estimates.js';
@@ -209,18 +209,8 @@ export async function openClassifierFeatures(
   };
 }
 
-function decodeClassifier(bytes: Uint8Array, key: string): Classifier {
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder().decode(bytes));
-  } catch (cause) {
-    throw new ThawError('THAW_FEATURES_INVALID', `${key} is not JSON.`, { cause });
-  }
-  const parsed = ClassifierSchema.safeParse(json);
-  if (!parsed.success)
-    throw new ThawError('THAW_FEATURES_INVALID', `${key} is no ${classifierFormat}: ${z.prettifyError(parsed.error)}.`);
-  return parsed.data;
-}
+const decodeClassifier = (bytes: Uint8Array, key: string): Classifier =>
+  decodeJson(bytes, ClassifierSchema, 'THAW_FEATURES_INVALID', `The classifier ${key}`);
 
 /** In model layout. */
 async function loadWeights(store: ObjectStore, classifier: Classifier): Promise<Record<string, Float32Array>> {

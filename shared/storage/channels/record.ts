@@ -1,7 +1,7 @@
 /** A record of a channel's log: one promotion, refusal or rollback. The log is the truth about what is served. */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { ThawError } from '../../protocol/index.js';
+import { decodeJson, ThawError } from '../../protocol/index.js';
 import { CheckpointRefSchema } from '../checkpoints/manifest.js';
 import { checkName } from '../store/index.js';
 
@@ -101,16 +101,7 @@ export function signedBytes(record: ChannelRecord): Uint8Array {
  */
 export function decodeRecord(bytes: Uint8Array, channel: string, seq: number): StoredRecord {
   const where = `Record ${seq} of channel ${channel}`;
-  let raw: unknown;
-  try {
-    raw = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new ThawError('THAW_CHANNEL_CORRUPT', `${where} is not JSON.`, { cause });
-  }
-  const parsed = ChannelRecordSchema.safeParse(raw);
-  if (!parsed.success)
-    throw new ThawError('THAW_CHANNEL_CORRUPT', `${where} is not as it should be: ${z.prettifyError(parsed.error)}`);
-  const record = parsed.data;
+  const record = decodeJson(bytes, ChannelRecordSchema, 'THAW_CHANNEL_CORRUPT', where);
   if (record.channel !== channel || record.seq !== seq)
     throw new ThawError(
       'THAW_CHANNEL_CORRUPT',

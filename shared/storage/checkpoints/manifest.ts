@@ -1,7 +1,7 @@
 /** The manifest of a checkpoint: what it is and which blobs it consists of. Written last, once, never changed. */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { ThawError } from '../../protocol/index.js';
+import { decodeJson, ThawError } from '../../protocol/index.js';
 import { checkName } from '../store/index.js';
 import { stateGroups } from './run-state.js';
 
@@ -106,16 +106,7 @@ export function encodeManifest(manifest: CheckpointManifest): Uint8Array {
  */
 export function decodeManifest(bytes: Uint8Array, run: string, step: number): StoredManifest {
   const where = `The manifest of step ${step} of run ${run}`;
-  let raw: unknown;
-  try {
-    raw = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new ThawError('THAW_CHECKPOINT_INVALID', `${where} is not JSON.`, { cause });
-  }
-  const parsed = CheckpointManifestSchema.safeParse(raw);
-  if (!parsed.success)
-    throw new ThawError('THAW_CHECKPOINT_INVALID', `${where} is not as it should be: ${z.prettifyError(parsed.error)}`);
-  const manifest = parsed.data;
+  const manifest = decodeJson(bytes, CheckpointManifestSchema, 'THAW_CHECKPOINT_INVALID', where);
   if (manifest.run !== run || manifest.step !== step)
     throw new ThawError(
       'THAW_CHECKPOINT_INVALID',

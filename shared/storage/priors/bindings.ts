@@ -1,6 +1,6 @@
 /** Which prior a checkpoint has: one small object per checkpoint, named by its manifest's hash, put if absent and never changed. */
 import { z } from 'zod';
-import { ThawError } from '../../protocol/index.js';
+import { decodeJson, ThawError } from '../../protocol/index.js';
 import type { CheckpointRef } from '../checkpoints/index.js';
 import { CheckpointRefSchema } from '../checkpoints/manifest.js';
 import type { ObjectStore } from '../store/index.js';
@@ -32,16 +32,8 @@ export async function readBinding(store: ObjectStore, checkpoint: CheckpointRef)
   const found = await store.get(priorBindingKey(checkpoint));
   if (found === undefined) return undefined;
   const where = `What binds a prior to step ${checkpoint.step} of run ${checkpoint.run}`;
-  let raw: unknown;
-  try {
-    raw = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(found.bytes));
-  } catch (cause) {
-    throw new ThawError('THAW_PRIOR_INVALID', `${where} is not JSON.`, { cause });
-  }
-  const parsed = PriorBindingSchema.safeParse(raw);
-  if (!parsed.success)
-    throw new ThawError('THAW_PRIOR_INVALID', `${where} is not as it should be: ${z.prettifyError(parsed.error)}`);
-  const { run, step, manifestSha256, prior } = parsed.data;
+  const binding = decodeJson(found.bytes, PriorBindingSchema, 'THAW_PRIOR_INVALID', where);
+  const { run, step, manifestSha256, prior } = binding;
   if (run !== checkpoint.run || step !== checkpoint.step || manifestSha256 !== checkpoint.manifestSha256)
     throw new ThawError('THAW_PRIOR_INVALID', `${where} says it is of step ${step} of run ${run}.`);
   return prior;

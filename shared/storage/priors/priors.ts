@@ -4,8 +4,7 @@
  * generated from it, or when it is imported with one, whichever comes first. Fitting again changes the run's present prior and no
  * checkpoint's.
  */
-import { z } from 'zod';
-import { priorKey, PriorSchema, ThawError, type Prior } from '../../protocol/index.js';
+import { decodeJson, priorKey, PriorSchema, ThawError, type Prior } from '../../protocol/index.js';
 import { getBlob, putBlob, sha256Hex } from '../blobs/index.js';
 import type { CheckpointRef } from '../checkpoints/index.js';
 import { listCheckpoints, readManifest } from '../checkpoints/index.js';
@@ -21,16 +20,7 @@ export interface StoredPrior {
 
 /** @throws ThawError THAW_PRIOR_INVALID */
 export function decodePrior(bytes: Uint8Array, where: string): StoredPrior {
-  let raw: unknown;
-  try {
-    raw = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new ThawError('THAW_PRIOR_INVALID', `${where} is not JSON.`, { cause });
-  }
-  const parsed = PriorSchema.safeParse(raw);
-  if (!parsed.success)
-    throw new ThawError('THAW_PRIOR_INVALID', `${where} is not one: ${z.prettifyError(parsed.error).slice(0, 500)}`);
-  return { sha256: sha256Hex(bytes), bytes, prior: parsed.data };
+  return { sha256: sha256Hex(bytes), bytes, prior: decodeJson(bytes, PriorSchema, 'THAW_PRIOR_INVALID', where) };
 }
 
 /** What checkpoints of the run that have no prior yet will get. @throws ThawError THAW_PRIOR_INVALID */
