@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { median, relativeError, round, textOption } from './comparison.mjs';
 import { contestants, findPython, start } from './engine/children.mjs';
 import { writeTensors } from './engine/network.mjs';
+import { measureWorkers } from './engine/workers.mjs';
 import { works } from './engine/works.mjs';
 import { keep, machine, numberOption, wantsJson } from './results.mjs';
 
@@ -29,9 +30,8 @@ async function measure(work) {
     }
     for (let i = 0; i < work.rounds; i++)
       for (const one of running) {
-        const { cpuMs, wallMs, peakRssMiB } = await one.ask({ do: 'call' });
-        // What several workers are for is wall-clock time; everything else is work done, which other programs do not take away.
-        one.times.push(work.kind === 'workers' ? wallMs : cpuMs);
+        const { cpuMs, peakRssMiB } = await one.ask({ do: 'call' });
+        one.times.push(cpuMs);
         one.peakRssMiB = Math.max(one.peakRssMiB, peakRssMiB);
       }
     const peer = running.find((one) => !one.ours);
@@ -63,7 +63,7 @@ function summary({ work, kind, target, rounds }, running, errors) {
     oursIs: mine[0].name,
     ...(mine.length > 1 && { oursOther: values(mine.slice(1)) }),
     peers: values(others),
-    unit: kind === 'workers' ? 'wall-clock ms of 4 calls, median' : 'CPU ms per call, median',
+    unit: kind === 'serving' ? 'CPU ms of a call of every batch size, median' : 'CPU ms per call, median',
     ratio: best === undefined ? null : round(best / median(mine[0].times), 3),
     spread: `${round(low, 3)}..${round(high, 3)} of ${rounds} rounds`,
     target,
@@ -79,10 +79,12 @@ const selected = works({ rounds: numberOption('rounds', 9), fewRounds: numberOpt
 );
 const results = [];
 for (const work of selected) {
-  const result = await measure(work);
+  const result = await (work.kind === 'workers' ? measureWorkers(work, torch) : measure(work));
   results.push(result);
   const peers = Object.entries(result.peers).map(([name, value]) => `${name} ${value}`);
+  const peaks = Object.entries(result.peakRssMiB ?? {}).map(([name, value]) => `${name} ${value}`);
   say(`${result.work}: ${result.oursIs} ${result.ours} ms; ${peers.join(', ')}; ratio ${result.ratio}`);
+  if (peaks.length > 0) say(`  peak MiB: ${peaks.join(', ')}`);
 }
 
 // Fixed cost of a training call: where the line through batches 2 and 8 meets batch 0.

@@ -16,9 +16,14 @@ export function findPython() {
   return status === 0 ? { python, torch: stdout.trim() } : undefined;
 }
 
-/** What can compete, by kind of work: ours first. */
+/** What can compete, by kind of work: ours first; for several workers, who takes part in `workers.mjs`. */
 export function contestants(kind, torch, compile) {
-  const own = (name, variant) => ({ name, ours: true, command: [process.execPath, ours, variant], compile: false });
+  const own = (name, variant) => ({
+    name,
+    ours: true,
+    command: [process.execPath, '--expose-gc', ours, variant],
+    compile: false,
+  });
   const peer = (name, variant, compiled = false) => ({
     name,
     ours: false,
@@ -36,7 +41,13 @@ export function contestants(kind, torch, compile) {
       own('thaw, copied tiles', 'tiles'),
       ...(torch ? [peer('torch fused', 'fused'), peer('torch foreach', 'foreach')] : []),
     ];
-  if (kind === 'workers') return [own('two workers', 'two'), { ...own('one worker', 'inputs'), ours: false }];
+  if (kind === 'workers')
+    return {
+      one: own('one worker', 'inputs'),
+      two: own('two workers', 'two'),
+      ...(torch && { torch: peer('torch NCHW', 'contiguous') }),
+    };
+  if (kind === 'serving') return [own('thaw, constant weights', 'constant'), ...(networks ?? [])];
   if (kind === 'forward')
     return [own('thaw, constant weights', 'constant'), own('thaw', 'inputs'), ...(networks ?? [])];
   return [own('thaw', 'inputs'), ...(networks ?? [])];

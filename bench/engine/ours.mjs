@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import * as tf from '@tensorflow/tfjs-core';
-import { fromStored, gradientName, openEngine, toStored } from '@thaw/shared/engine';
+import { fromStored, gradientName, openEngine, probeCall, profileProgram, toStored } from '@thaw/shared/engine';
 import { fromOfficial, toOfficial, unet, unetWeightSpecs } from '@thaw/shared/model';
 import { peakRssMiB, resetPeakRss } from '../peak-memory.mjs';
 import { networkOf } from './network.mjs';
@@ -12,6 +12,7 @@ import { networkOf } from './network.mjs';
 const [variant] = process.argv.slice(2);
 let call;
 let result;
+let profile;
 
 const shared = (data) => {
   const copy = new Float32Array(new SharedArrayBuffer(data.byteLength));
@@ -34,15 +35,16 @@ function moveChannels(data, [n, a, b]) {
   return moved;
 }
 
-/** Definition, weights in model layout, and inputs of a work. Nothing else of the tensors is kept: peak memory is measured. */
-function networkWork(work, folder) {
-  const { batch, size, channels, kind } = work;
+/** Definition, weights in model layout, and inputs of a work, for its batch or its first images. */
+function networkWork(work, folder, batch = work.batch) {
+  const { size, channels, kind } = work;
   const network = networkOf(work);
   const specs = unetWeightSpecs(network, channels);
   const { x, t, target, ...official } = readTensors(folder, work.tensors);
   const image = { shape: [batch, size, size, channels], dtype: 'float32' };
-  const toPixels = (data) => moveChannels(data, [batch, channels, size * size]);
-  const inputs = { x: toPixels(x), t };
+  const toPixels = (data) =>
+    moveChannels(data.slice(0, batch * channels * size * size), [batch, channels, size * size]);
+  const inputs = { x: toPixels(x), t: t.slice(0, batch) };
   const definition = {
     name: kind,
     weights: Object.fromEntries(Object.keys(specs).map((n) => [n, { shape: specs[n].modelShape, dtype: 'float32' }])),
@@ -50,7 +52,7 @@ function networkWork(work, folder) {
     fn: (weights, { x, t }) => ({ y: unet(weights, x, t, network) }),
   };
   const model = Object.fromEntries(Object.keys(specs).map((name) => [name, fromOfficial(specs[name], official[name])]));
-  if (kind === 'forward') return { specs, definition, model, inputs };
+  if (kind === 'forward' || kind === 'serving') return { specs, definition, model, inputs };
   const training = {
     ...definition,
     inputs: { ...definition.inputs, target: image },
@@ -75,7 +77,7 @@ async function load(work, folder) {
   const { specs, definition, model, inputs } = networkWork(work, folder);
   const engine = await openEngine({ kind: 'onnx-cpu', workers: variant === 'two' ? 2 : 1 });
   if (variant === 'constant') {
-    const fixed = await engine.openFixed([definition], model);
+    const fixed = await engine.openFixed([definition], sharedWeights(model));
     await engine.close();
     return { specs, compiled: fixed.programs[0], weights: {}, inputs };
   }
@@ -84,13 +86,51 @@ async function load(work, folder) {
   return { specs, compiled, weights, inputs };
 }
 
+/** As samplers keep them: on shared memory, in model layout. */
+const sharedWeights = (model) => Object.fromEntries(Object.entries(model).map(([name, data]) => [name, shared(data)]));
+
+/** Forward passes of several batch sizes, made ready side by side as samplers do it. */
+async function prepareServing(work, folder) {
+  const sized = work.batches.map((batch) => networkWork(work, folder, batch));
+  const engine = await openEngine({ kind: 'onnx-cpu' });
+  const { programs } = await engine.openFixed(
+    sized.map(({ definition }) => definition),
+    sharedWeights(sized[0].model),
+  );
+  await engine.close();
+  const inputs = sized.map((one) => one.inputs);
+  call = async () => {
+    for (const [i, program] of programs.entries()) await program.run({ weights: {}, inputs: inputs[i] });
+  };
+}
+
+/** A step on this thread, again and again: milliseconds of each ONNX operator. */
+function profileOf({ definition }) {
+  return async (calls) => {
+    const engine = await openEngine({ kind: 'onnx-cpu' });
+    const program = engine.compile(definition);
+    await engine.close();
+    const { nodes } = await profileProgram(program, probeCall({ compiled: program }, 0), calls);
+    const operators = {};
+    for (const { operator, milliseconds } of nodes) operators[operator] = (operators[operator] ?? 0) + milliseconds;
+    return operators;
+  };
+}
+
 async function prepareNetwork(work, folder) {
   const { specs, compiled, weights, inputs } = await load(work, folder);
   const { batch, size, channels, kind, tensors } = work;
   let step = 0;
   if (kind === 'workers') {
-    // As many calls as make two workers busy twice; one worker does them one after the other.
-    call = () => Promise.all([0, 1, 2, 3].map(() => compiled.run({ weights, weightsVersion: 0, inputs })));
+    // Calls at once: one worker does them one after the other. Each has arrays of its own for its results, as trainers' lanes have.
+    const lanes = Array.from({ length: work.calls }, () => ({}));
+    call = () =>
+      Promise.all(
+        lanes.map(async (into, lane) => {
+          lanes[lane] = await compiled.run({ weights, weightsVersion: 0, inputs, into });
+        }),
+      );
+    profile = profileOf(networkWork(work, folder));
     return;
   }
   // Weights change in every step of a training, so their copy into the worker, where one is needed, is part of the call. Results go
@@ -141,7 +181,11 @@ for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line);
   const answer = {};
   if (request.do === 'prepare') {
-    await (request.work.kind === 'adam' ? prepareAdam(request.work) : prepareNetwork(request.work, request.folder));
+    const prepare = { adam: prepareAdam, serving: prepareServing }[request.work.kind] ?? prepareNetwork;
+    await prepare(request.work, request.folder);
+    globalThis.gc(); // What preparation leaves is nobody's memory.
+  } else if (request.do === 'profile') {
+    answer.operators = await profile(request.calls);
   } else if (request.do === 'result') {
     await result(request.file);
   } else {

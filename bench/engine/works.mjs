@@ -21,6 +21,11 @@ export function works({ rounds, fewRounds }) {
     ...[1, 2, 4, 8].map((batch) => named('small 28 px', small, 'forward', batch, 1.5, rounds)),
     ...[1, 2, 4, 8].map((batch) => named('official 64 px', official64, 'forward', batch, 1.4, fewRounds)),
     {
+      ...named('official 64 px', official64, 'serving', 8, 1.4, fewRounds),
+      work: 'forward, official 64 px, batches 1, 2, 4 and 8 in one process',
+      batches: [1, 2, 4, 8],
+    },
+    {
       ...named('small 28 px', small, 'workers', 8, 1.8, rounds),
       work: 'two workers against one, small 28 px, batch 8',
     },
