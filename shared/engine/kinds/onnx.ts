@@ -2,11 +2,12 @@ import * as tf from '@tensorflow/tfjs-core';
 import { cudaLibraryProblem } from '../io/cuda-libraries.js';
 import { cpuModel, hostDescription, nvidiaModel, packageVersion } from '../io/host.js';
 import { blockedConvSelfTest, lower, loweringVersion } from '../lower/index.js';
-import type { BlockedConvOutcome, Capabilities } from '../lower/index.js';
+import type { BlockedConvOutcome, Capabilities, LoweringOptions, OperatorUse } from '../lower/index.js';
 import { OnnxEngine, openPool, runOnce } from '../run/index.js';
 import type { WorkerPool } from '../run/index.js';
 import { trace } from '../trace/index.js';
 import type { EngineAvailability, EngineDescription, EngineKind, ProgramDefinition } from '../types.js';
+import { notDocumentedForCuda } from './cuda-operators.js';
 import { reasonOf, unavailable, type EngineProvider, type OpenOptions } from './kind.js';
 
 const packageName = 'onnxruntime-node';
@@ -18,6 +19,8 @@ interface OnnxKind {
   /** Execution provider of ONNX Runtime. */
   readonly provider: string;
   readonly capabilities: Pick<Capabilities, 'microsoftOps'>;
+  /** Why the provider does not compute an operator, where its documentation tells. */
+  readonly missing?: (use: OperatorUse) => string | undefined;
   readonly device: () => string;
 }
 
@@ -27,6 +30,7 @@ const onnxKinds: readonly OnnxKind[] = [
     kind: 'onnx-cuda',
     provider: 'cuda',
     capabilities: { microsoftOps: false },
+    missing: notDocumentedForCuda,
     device: () => nvidiaModel() ?? 'unknown CUDA device',
   },
   {
@@ -62,7 +66,10 @@ async function openTried(onnx: OnnxKind, { workers, reason }: OpenOptions): Prom
       workers,
       reason,
     };
-    const lowering = { capabilities: { ...onnx.capabilities, blockedConv: blockedConv.blockSize } };
+    const lowering: LoweringOptions = {
+      capabilities: { ...onnx.capabilities, blockedConv: blockedConv.blockSize },
+      ...(onnx.missing !== undefined && { missing: onnx.missing }),
+    };
     return new OnnxEngine({
       description,
       pool,

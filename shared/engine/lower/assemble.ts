@@ -1,9 +1,11 @@
-import type { OnnxModel, OnnxValueInfo } from '../onnx/index.js';
+import type { OnnxDataType, OnnxModel, OnnxValueInfo } from '../onnx/index.js';
 import { gradientPrefix } from './gradients.js';
 import { bytesOf, hiddenShapePrefix } from './emitter.js';
 import type { Emitted, EmittedNode, OnnxEmitter } from './emitter.js';
 import { liveMemory } from './live-memory.js';
 import type { LiveMemory } from './live-memory.js';
+import { operatorUse } from './operator-use.js';
+import type { OperatorUse } from './operator-use.js';
 import type { Recompute } from '../types.js';
 import { originalName, recomputed } from './recompute.js';
 
@@ -22,7 +24,7 @@ export function assemble(
   inputs: readonly OnnxValueInfo[],
   outputs: readonly GraphOutput[],
   recompute: Recompute,
-): { readonly model: OnnxModel; readonly memory: LiveMemory } {
+): { readonly model: OnnxModel; readonly memory: LiveMemory; readonly uses: readonly OperatorUse[] } {
   const computed = new Set(emitter.nodes.flatMap((node) => node.outputs));
   const names = new Map<string, string>();
   const copies: EmittedNode[] = [];
@@ -78,18 +80,24 @@ export function assemble(
     inputs: [...inputs, ...hiddenShapes.map(({ name, dtype, shape }) => ({ name, dtype, shape }))],
     outputs: outputs.map(({ name, tensor }) => ({ name, dtype: tensor.dtype, shape: tensor.shape })),
   };
-  return { model, memory };
+  const typeOf = (name: string): OnnxDataType => {
+    const source = originalName(name.endsWith(viewSuffix) ? name.slice(0, -viewSuffix.length) : name);
+    return (tensors.get(source) ?? emitter.initializers.get(source))!.dtype;
+  };
+  return { model, memory, uses: nodes.map((node) => operatorUse(node, typeOf)) };
 }
+
+const viewSuffix = '/kept';
 
 /** A Reshape to the shape that the tensor has already: a view, but as its target is an input of the graph, no optimiser knows. */
 function opaqueView(emitter: OnnxEmitter, { name, shape }: Emitted): EmittedNode {
   const target = emitter.int64s(shape, hiddenShapePrefix);
   return {
-    name: `${name}/kept`,
+    name: `${name}${viewSuffix}`,
     op: 'Reshape',
     domain: '',
     inputs: [name, target.name],
-    outputs: [`${name}/kept`],
+    outputs: [`${name}${viewSuffix}`],
     attributes: {},
     segment: undefined,
   };

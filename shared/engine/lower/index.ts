@@ -2,6 +2,8 @@
 export { programDigest } from './digest.js';
 export { blockedConvSelfTest } from './convolution/blocked-self-test.js';
 export type { BlockedConvOutcome, RunProgram } from './convolution/blocked-self-test.js';
+export { kernelOfNode } from './operator-use.js';
+export type { OperatorUse } from './operator-use.js';
 export { gradientPrefix } from './gradients.js';
 export { lower } from './lower.js';
 export { loweringVersion, plainOptions } from './options.js';

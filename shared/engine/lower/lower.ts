@@ -17,6 +17,8 @@ import { gradientPrefix } from './gradients.js';
 import { Layouts } from './layouts.js';
 import type { AxisOrder } from './layouts.js';
 import { matMulLowerings } from './matmul.js';
+import { kernelOfNode } from './operator-use.js';
+import type { OperatorUse } from './operator-use.js';
 import { movementLowerings } from './movement.js';
 import { loweringVersion, resolveOptions } from './options.js';
 import type { LiveMemory } from './live-memory.js';
@@ -50,7 +52,8 @@ export function lower(graph: TracedGraph, options: LoweringOptions = {}): Progra
 /** The second half of `lower`, for a graph that is simplified already. */
 export function lowerSimplified(graph: SimplifiedGraph, options: LoweringOptions = {}): Program {
   const resolved = resolveFor(graph, options);
-  const { model, orders, prepared } = lowerToModel(graph, resolved);
+  const { model, uses, orders, prepared } = lowerToModel(graph, resolved);
+  if (options.missing !== undefined) refuseMissing(graph.name, uses, options.missing);
   const onnx = encodeModel(model);
   const read = new Set(model.nodes.flatMap((node) => node.inputs));
   const byRole = (role: string): Value[] => graph.inputs.filter((input) => input.attributes['role'] === role);
@@ -80,6 +83,23 @@ export function lowerSimplified(graph: SimplifiedGraph, options: LoweringOptions
   };
 }
 
+function refuseMissing(
+  program: string,
+  uses: readonly OperatorUse[],
+  missing: NonNullable<LoweringOptions['missing']>,
+): void {
+  for (const use of uses) {
+    const why = missing(use);
+    if (why === undefined) continue;
+    const kernel = kernelOfNode(use.node);
+    throw new ThawError(
+      'THAW_ENGINE_UNSUPPORTED_OP',
+      `program '${program}' cannot be computed: ${why}, which the tfjs operation ${kernel ?? use.node} needs.`,
+      { details: { program, operator: use.operator, ...(kernel !== undefined && { kernel }) } },
+    );
+  }
+}
+
 /** A training program has one batch size for a whole run; any other may be lowered for several that must agree. */
 export const resolveFor = (graph: SimplifiedGraph, options: LoweringOptions): ResolvedOptions =>
   resolveOptions(options, { training: Object.keys(graph.outputs).some((name) => name.startsWith(gradientPrefix)) });
@@ -87,16 +107,17 @@ export const resolveFor = (graph: SimplifiedGraph, options: LoweringOptions): Re
 const isWeight = (input: Value): boolean => input.attributes['role'] === 'weight';
 const nameOf = (input: Value): string => input.attributes['name'] as string;
 
-/** The ONNX graph itself, before it is serialised. */
-export function lowerToModel(
-  graph: SimplifiedGraph,
-  options: ResolvedOptions,
-): {
+interface Lowered {
   readonly model: OnnxModel;
   readonly memory: LiveMemory;
+  /** Every node of the model with its types, in the model's order. */
+  readonly uses: readonly OperatorUse[];
   readonly orders: ReadonlyMap<Value, AxisOrder>;
   readonly prepared: readonly PreparedWeight[];
-} {
+}
+
+/** The ONNX graph itself, before it is serialised. */
+export function lowerToModel(graph: SimplifiedGraph, options: ResolvedOptions): Lowered {
   checkLevels(graph, options.recompute);
   const emitter = new OnnxEmitter({ microsoftOps: options.capabilities.microsoftOps, hideShapes: options.hideShapes });
   const layouts = new Layouts(emitter);

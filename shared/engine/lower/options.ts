@@ -1,3 +1,4 @@
+import type { OperatorUse } from './operator-use.js';
 import type { BlockSize, Recompute } from '../types.js';
 import { defaultBandBytes } from './convolution/bands.js';
 
@@ -38,6 +39,8 @@ export interface LoweringOptions {
   readonly bandBytes?: number;
   /** See `recomputed` (lower/recompute.ts); 'none' unless given. */
   readonly recompute?: Recompute;
+  /** Why a provider does not compute an operator with these types, undefined if it does: such a program is refused. */
+  readonly missing?: (use: OperatorUse) => string | undefined;
 }
 
 export interface ResolvedOptions {

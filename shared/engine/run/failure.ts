@@ -1,13 +1,9 @@
 import { ThawError } from '@thaw/shared/protocol';
+import { kernelOfNode } from '../lower/index.js';
 import type { WorkerFailure } from './messages.js';
 
 // "... while running Mul node. Name:'Conv2D.17/Gather.230' Status Message: ..." and "In Node, ("Conv2D.17/Mul", Mul, ..."
 const nodeName = /Name:'([^']+)'|Node,? \("?([^",)]+)/;
-
-/** The tfjs kernel behind a node of a lowered graph: lowering names nodes `<kernel>.<value>/<operator>.<number>`. */
-export function kernelOfNode(name: string): string | undefined {
-  return /^([A-Za-z0-9_]+)(?:\.\d+)?\//.exec(name)?.[1];
-}
 
 /** What a worker could not do, in words of the program: the tfjs operation, not the number of a node. */
 export function runtimeFailure(program: string, when: 'preparing' | 'running', failure: WorkerFailure): ThawError {

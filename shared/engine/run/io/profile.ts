@@ -2,9 +2,8 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ort from 'onnxruntime-node';
-import { storedShape } from '../../lower/index.js';
+import { kernelOfNode, storedShape } from '../../lower/index.js';
 import type { EngineCall, Program } from '../../types.js';
-import { kernelOfNode } from '../failure.js';
 import { sessionOptions } from '../session-options.js';
 
 /** Time of one node of a lowered graph, as ONNX Runtime measured it (it may have fused several into one). */
