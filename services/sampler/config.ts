@@ -22,7 +22,7 @@ export const SamplerConfigSchema = z.strictObject({
   /** Rows of a network call; calls are padded to the smallest that fits. Sizes that do not give the same bits as the largest are not used. */
   batchSizes: z.array(z.int().min(2).max(256)).min(1).max(8).default([2, 8]),
   /**
-   * `constant`: weights are fixed in the programs, with filters transformed once for every batch size. `given`: they are given at every
+   * `constant`: weights are fixed in the programs, with filters transformed once for all batch sizes. `given`: they are given at every
    * call, which takes less memory and more time; the bits of images may differ, so all samplers should have the same.
    */
   weights: z.enum(['constant', 'given']).default('constant'),

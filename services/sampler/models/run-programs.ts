@@ -28,7 +28,7 @@ import { VersionNetwork } from './version-network.js';
 type Weights = Readonly<Record<string, Float32Array>>;
 
 /**
- * How programs get their weights: as constants of the graph, with filters transformed once for every batch size; or at every call, which
+ * How programs get their weights: as constants of the graph, with filters transformed once for all batch sizes; or at every call, which
  * takes less memory and more time. The bits of an image may differ.
  */
 export type WeightsMode = 'constant' | 'given';
