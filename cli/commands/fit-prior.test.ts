@@ -98,7 +98,9 @@ it('names what it cannot be fitted for, before a picture is read', async () => {
     'edge: the degradation "blur" of run plain does not end in one colour',
   );
   await expect(attempt('hot')).rejects.toThrow('needs no prior');
-  await expect(attempt('colours', { clusters: 41 })).rejects.toThrow('clusters: 41 cannot be fitted to 40 images');
+  await expect(attempt('colours', { clusters: 41 })).rejects.toThrow(
+    'clusters: 41 cannot be fitted to the 40 training images',
+  );
   await expect(attempt('sixteen', { clusters: 4 })).rejects.toThrow('there may be 40000');
   await expect(attempt('plain', { edge: 9 })).rejects.toThrow('edge: 9 is not an integer in 1..8');
   await expect(attempt('plain', { edge: 2, severity: 4 })).rejects.toThrow('severity: 4 is not an integer in 1..3');

@@ -154,7 +154,7 @@ describe('thaw import', () => {
     expect(await attempt({ trainRoutine: 'Step' }, 'never')).toContain('trainRoutine is "Final" there and "Step" here');
     writeFileSync(again, encodeSafetensors(official, { ...metadata, prior: '{}' }));
     expect(await attempt({}, 'never')).toContain(
-      'THAW_PRIOR_INVALID: The prior in the metadata of the file is not one',
+      'THAW_PRIOR_INVALID: The prior in the metadata of the file is not as it should be',
     );
     expect(await store.head('runs/never/run.json')).toBeUndefined();
     // Where generation starts from something else it is of no use.
