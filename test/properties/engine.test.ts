@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fromStored, openEngine, toStored } from '@thaw/shared/engine';
 import type { Compiled, Engine, NamedTensorSpec, ProgramDefinition, TensorData } from '@thaw/shared/engine';
 import { RandomStream } from '@thaw/shared/runtime';
-import { choices, opNames, randomProgram } from './engine-programs.fixture.js';
+import { choices, examples, opNames, randomProgram } from './engine-programs.fixture.js';
 
 let onnx: Engine;
 let oracle: Engine;
@@ -79,6 +79,7 @@ describe('random programs', () => {
         }
       }),
       {
+        examples: examples.map((list): [typeof list] => [list]),
         numRuns: Number(process.env['THAW_TEST_RUNS'] ?? 150),
         seed: Number(process.env['THAW_TEST_SEED'] ?? 20220819),
       },

@@ -107,6 +107,31 @@ const families: readonly Family[] = [
     },
   },
   {
+    name: 'several in one',
+    inputs: {
+      a: float(3, 4),
+      b: float(4, 5),
+      bias: float(5),
+      alpha: float(5),
+      x: float(2, 6, 6, 4),
+      f: float(3, 3, 4, 5),
+      d: float(3, 3, 4, 1),
+      c: float(4),
+      v: float(4),
+    },
+    fn: ({ a, b, bias, alpha, x, f, d, c, v }) => {
+      const product = (activation: tf.fused.Activation, more = {}) => tf.fused.matMul({ a: a!, b: b!, bias: bias!, activation, ...more });
+      const image = { x: x as tf.Tensor4D, strides: 1, pad: 'same' } as const;
+      return {
+        linear: product('linear'), relu: product('relu'), relu6: product('relu6'), elu: product('elu'), sigmoid: product('sigmoid'),
+        leaky: product('leakyrelu', { leakyreluAlpha: 0.3 }), prelu: product('prelu', { preluActivationWeights: alpha! }), turned: tf.fused.matMul({ a: b!, b: a!, transposeA: true, transposeB: true }),
+        conv: tf.fused.conv2d({ ...image, filter: f as tf.Tensor4D, bias: bias!, activation: 'relu' }), depthwise: tf.fused.depthwiseConv2d({ ...image, filter: d as tf.Tensor4D, bias: c!, activation: 'prelu', preluActivationWeights: c! }),
+        norm: tf.batchNorm(x as tf.Tensor4D, v as tf.Tensor1D, tf.abs(c!) as tf.Tensor1D), normScaled: tf.batchNorm(x as tf.Tensor4D, v as tf.Tensor1D, tf.abs(c!) as tf.Tensor1D, c as tf.Tensor1D, v as tf.Tensor1D, 0.1),
+        rectified: tf.prelu(x!, c!),
+      };
+    }, // prettier-ignore
+  },
+  {
     name: 'values that a convolution left channels first',
     inputs: { x: float(2, 6, 6, 4), f: float(3, 3, 4, 8), t: int(2), v: float(8) },
     fn: ({ x, f, t, v }) => {
@@ -152,7 +177,9 @@ describe('gradients of operations', () => {
         const padded = tf.abs(tf.pad(tf.slice(c!, [0, 0, 1], [2, 3, 2]), [[0, 0], [1, 0], [0, 1]]));
         const norm = tf.div(a!, tf.sqrt(tf.add(tf.mean(tf.square(a!), -1, true), 1e-5)));
         const pooled = tf.avgPool(d as tf.Tensor4D, 2, 2, 'valid');
-        return { loss: tf.addN([bent, tf.sum(rows), tf.mean(padded), tf.mean(tf.erf(norm)), tf.sum(tf.square(pooled))]) };
+        const { mean, variance } = tf.moments(d!, [0, 1, 2]);
+        const normed = tf.batchNorm(tf.prelu(d!, tf.mean(d!, [0, 1, 2])) as tf.Tensor4D, mean as tf.Tensor1D, variance as tf.Tensor1D, tf.sum(d!, [0, 1, 2]) as tf.Tensor1D, tf.max(d!, [0, 1, 2]) as tf.Tensor1D);
+        return { loss: tf.addN([bent, tf.sum(rows), tf.mean(padded), tf.mean(tf.erf(norm)), tf.sum(tf.square(pooled)), tf.mean(tf.square(normed))]) };
       }, // prettier-ignore
       gradientOf: 'loss',
     };
@@ -195,7 +222,10 @@ describe('coverage', () => {
   });
 
   it('includes every kernel that can be recorded and is not recorded in terms of others', () => {
-    const composed = 'AddN ExpandDims Fill LinSpace OnesLike Pack Range SplitV Unpack ZerosLike'.split(' ');
+    const composed =
+      'AddN ExpandDims Fill FusedBatchNorm FusedConv2D FusedDepthwiseConv2D LinSpace OnesLike Pack Prelu Range SplitV Unpack ZerosLike _FusedMatMul'.split(
+        ' ',
+      );
     const recorded = recordedKernels().map(({ kernel }) => kernel);
     expect(recorded.filter((op) => !supportedKernels.includes(op) && !composed.includes(op))).toEqual([]);
   });

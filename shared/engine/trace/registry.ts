@@ -2,6 +2,7 @@ import type { KernelTable } from './kernel.js';
 import { convolutionKernels } from './kernels/convolution.js';
 import { creationKernels } from './kernels/creation.js';
 import { elementwiseKernels } from './kernels/elementwise.js';
+import { fusedKernels } from './kernels/fused.js';
 import { gatherKernels } from './kernels/gather.js';
 import { imageKernels } from './kernels/image.js';
 import { matmulKernels } from './kernels/matmul.js';
@@ -16,6 +17,7 @@ export const kernelFamilies: Readonly<Record<string, KernelTable>> = {
   reduction: reductionKernels,
   matmul: matmulKernels,
   convolution: convolutionKernels,
+  fused: fusedKernels,
   shape: shapeKernels,
   slicing: slicingKernels,
   gather: gatherKernels,
