@@ -278,7 +278,7 @@ describe('the whole', () => {
     const sampler = await startHarness({ store, models: fresh as never, testImages: datasetImages(store) });
     const draw = async (): Promise<Uint8Array[]> => {
       const { id } = await sampler.service.submit(parseJobRequest({ count: 3, seed: 7 }));
-      expect(await sampler.service.waitForEnd(id, 10_000)).toMatchObject({
+      expect(await sampler.service.waitForEnd(id, 50_000)).toMatchObject({
         state: 'done',
         version: 1,
         dataset: 'dots',
