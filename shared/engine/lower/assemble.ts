@@ -17,6 +17,7 @@ export interface GraphOutput {
 /**
  * The finished graph: nodes that no output needs are left out, and the tensors that are outputs take the outputs'
  * names. An output that is an input, a constant, or another output as well gets an Identity of its own.
+ * @param constants tensors from outside that are perhaps no inputs of the graph: weights that complete it later
  */
 export function assemble(
   graphName: string,
@@ -24,6 +25,7 @@ export function assemble(
   inputs: readonly OnnxValueInfo[],
   outputs: readonly GraphOutput[],
   recompute: Recompute,
+  constants: readonly OnnxValueInfo[] = [],
 ): { readonly model: OnnxModel; readonly memory: LiveMemory; readonly uses: readonly OperatorUse[] } {
   const computed = new Set(emitter.nodes.flatMap((node) => node.outputs));
   const names = new Map<string, string>();
@@ -80,9 +82,10 @@ export function assemble(
     inputs: [...inputs, ...hiddenShapes.map(({ name, dtype, shape }) => ({ name, dtype, shape }))],
     outputs: outputs.map(({ name, tensor }) => ({ name, dtype: tensor.dtype, shape: tensor.shape })),
   };
+  const fixed = new Map(constants.map((constant) => [constant.name, constant]));
   const typeOf = (name: string): OnnxDataType => {
     const source = originalName(name.endsWith(viewSuffix) ? name.slice(0, -viewSuffix.length) : name);
-    return (tensors.get(source) ?? emitter.initializers.get(source))!.dtype;
+    return (tensors.get(source) ?? emitter.initializers.get(source) ?? fixed.get(source))!.dtype;
   };
   return { model, memory, uses: nodes.map((node) => operatorUse(node, typeOf)) };
 }

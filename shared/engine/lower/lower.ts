@@ -140,7 +140,7 @@ export function lowerToModel(graph: SimplifiedGraph, options: ResolvedOptions): 
       ]
     : inputs;
   return {
-    ...assemble(graph.name, emitter, given, outputs, options.recompute),
+    ...assemble(graph.name, emitter, given, outputs, options.recompute, inputs),
     orders,
     prepared: prepared.all,
   };
