@@ -62,7 +62,8 @@ export const sleep = (ms: number): Promise<void> => new Promise((done) => setTim
 export function progressText(status: Status): string {
   const loss = status.lossLast === null ? '' : ` · loss ${status.lossLast.toFixed(4)}`;
   const eta = status.etaSeconds === null ? '' : ` · ${formatSeconds(status.etaSeconds)} left`;
-  return `step ${status.step} of ${status.steps}${loss} · ${status.imagesPerSecond.toFixed(1)} images/s${eta} · ${status.trainers.length} trainers`;
+  const trainers = `${status.trainers.length} trainer${status.trainers.length === 1 ? '' : 's'}`;
+  return `step ${status.step} of ${status.steps}${loss} · ${status.imagesPerSecond.toFixed(1)} images/s${eta} · ${trainers}`;
 }
 
 /** @throws ThawError THAW_RUN_HALTED */
