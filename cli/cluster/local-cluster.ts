@@ -31,6 +31,8 @@ export interface LocalClusterOptions {
 
 export interface LocalCluster {
   readonly file: ClusterFile;
+  /** The engine that the trainers took, and why. */
+  readonly engine: string;
   /**
    * Resolves when a process was refused, or could not be started again several times in a row: for whoever waits for the run to finish.
    * Starting it again goes on meanwhile, unless it was refused.
@@ -130,6 +132,7 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
   };
   const urlOf = (child: Child): string => String(child.ready.listening);
   let file: ClusterFile;
+  let engine = 'of no trainer';
   const publish = (): void => {
     const named = (prefix: string): Child[] => started.filter((child) => child.name.startsWith(prefix));
     const [coordinator] = named('coordinator');
@@ -188,6 +191,8 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
       ),
     ]);
     publish();
+    const trainer = started.find(({ name }) => name.startsWith('trainer'));
+    if (trainer !== undefined) engine = `${String(trainer.ready.engine)} (${String(trainer.ready.engineReason)})`;
   } catch (error) {
     await stop();
     throw error;
@@ -196,6 +201,7 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
     get file() {
       return file;
     },
+    engine,
     hopeless,
     stop,
   };

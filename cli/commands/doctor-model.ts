@@ -5,11 +5,12 @@ import { totalmem } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { networkWeights } from '@thaw/shared/diffusion';
-import type { RunConfig } from '@thaw/shared/protocol';
+import { ThawError, type RunConfig } from '@thaw/shared/protocol';
 import { builtFile } from '@thaw/shared/runtime';
 import { allocatorSettings } from '../cluster/children.js';
 import { mebibytes, table } from '../terminal/output.js';
 import { searchLargestBatch, type Trial } from './largest-batch.js';
+import type { StepMeasured } from './measure-step.js';
 import { readRunFile } from './run-file.js';
 
 export interface ModelOptions {
@@ -53,6 +54,8 @@ export interface ModelDiagnosis {
   };
   readonly levels: readonly LevelSize[];
   readonly limitBytes: number;
+  /** The engine that computed, and why it was taken; null where no step came to its end. */
+  readonly engine: string | null;
   readonly microBatch: number;
   /** Of the first search. */
   readonly largestMicroBatch: number;
@@ -72,17 +75,19 @@ export async function diagnoseModel(options: ModelOptions): Promise<ModelDiagnos
   const besides = bytes.average + bytes.moments + bytes.step;
   const begun = performance.now();
   const searches: BatchFound[] = [];
+  let engine: string | null = null;
   for (const recompute of options.recompute ?? ['none', 'all']) {
     const { largest, complete, trials } = await searchLargestBatch({
       smallest: smallestBatch,
       greatest: options.greatest,
       limitBytes,
-      measure: (microBatch) => tryBatch(options.file, microBatch, recompute, besides, limitBytes),
+      measure: (microBatch) =>
+        tryBatch(options.file, microBatch, recompute, besides, limitBytes, (taken) => (engine = taken)),
       timeIsUp: () => performance.now() - begun > 1000 * options.seconds * (searches.length + 1),
     });
     searches.push({ recompute, largestMicroBatch: largest, complete, trials });
   }
-  const known = { run: run.name, parameters, bytes, levels: levelSizes(run), limitBytes };
+  const known = { run: run.name, parameters, bytes, levels: levelSizes(run), limitBytes, engine };
   const { largestMicroBatch } = searches[0]!;
   return { ...known, microBatch: run.batch.micro, largestMicroBatch, searches };
 }
@@ -109,6 +114,7 @@ function tryBatch(
   recompute: string,
   besides: number,
   limitBytes: number,
+  took: (engine: string) => void,
 ): Promise<Trial> {
   const child = spawn(
     process.execPath,
@@ -129,8 +135,17 @@ function tryBatch(
       clearInterval(watch);
       if (above) return resolve({ microBatch, peakBytes: undefined, fits: false, note: 'stopped above the limit' });
       if (code !== 0) return resolve({ microBatch, peakBytes: undefined, fits: false, note: 'failed' });
-      const { peakBytes } = JSON.parse(output.trim().split('\n').at(-1)!) as { peakBytes: number };
-      const whole = peakBytes + besides;
+      const measured = JSON.parse(output.trim().split('\n').at(-1)!) as StepMeasured;
+      if ('refused' in measured) {
+        const { code, message, cure } = measured.refused;
+        // No matter of memory: no other size would do better.
+        if (code === 'THAW_ENGINE_UNAVAILABLE')
+          reject(new ThawError(code, message, cure === undefined ? {} : { cure }));
+        else resolve({ microBatch, peakBytes: undefined, fits: false, note: `${code}: ${message}` });
+        return;
+      }
+      took(`${measured.engine} (${measured.why})`);
+      const whole = measured.peakBytes + besides;
       resolve({ microBatch, peakBytes: whole, fits: whole <= limitBytes });
     });
   });
@@ -159,6 +174,7 @@ export function modelText(model: ModelDiagnosis): string {
         `${mebibytes(bytesPerImage)} per output and image`,
       ]),
     ),
+    ...(model.engine === null ? [] : [`Engine       ${model.engine}`]),
     `Largest micro-batch within ${mebibytes(model.limitBytes)}`,
     ...model.searches.map((search) => searchText(search, model.microBatch)),
   ].join('\n');

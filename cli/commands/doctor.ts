@@ -1,6 +1,6 @@
 /** `thaw doctor`: what this machine has, what is missing, and why. */
 import { spawnSync } from 'node:child_process';
-import { doctor as engines, type EngineAvailability } from '@thaw/shared/engine';
+import { autoKinds, doctor as engines, type EngineAvailability } from '@thaw/shared/engine';
 import { readClusterFile } from '../cluster/cluster-file.js';
 import { callJson } from '../cluster/api.js';
 import { table } from '../terminal/output.js';
@@ -10,6 +10,8 @@ export interface Diagnosis {
   readonly platform: string;
   readonly natsServer: string | null;
   readonly engines: EngineAvailability[];
+  /** The engine that `--engine auto` takes here; null where none can be used. */
+  readonly auto: string | null;
   readonly cluster: { readonly url: string; readonly state: string } | null;
 }
 
@@ -24,11 +26,13 @@ export async function diagnose(dir: string): Promise<Diagnosis> {
           (status) => status.state,
           (error: Error) => error.message,
         );
+  const availabilities = await engines();
   return {
     node: { version: process.versions.node, ok: major > 20 || (major === 20 && minor >= 19) },
     platform: `${process.platform}-${process.arch}`,
     natsServer: nats.status === 0 ? nats.stdout.trim() : null,
-    engines: await engines(),
+    engines: availabilities,
+    auto: autoKinds.find((kind) => availabilities.some((one) => one.kind === kind && one.available)) ?? null,
     cluster: cluster === undefined ? null : { url: cluster.coordinator.url, state: state ?? '' },
   };
 }
@@ -43,5 +47,12 @@ export function diagnosisText(diagnosis: Diagnosis): string {
     'Engines',
   ];
   const rows = diagnosis.engines.map(({ kind, available, reason }) => [available ? '  yes' : '  no', kind, reason]);
-  return `${lines.join('\n')}\n${table(rows)}`;
+  return `${lines.join('\n')}\n${table(rows)}\n${autoText(diagnosis)}`;
+}
+
+function autoText({ auto, engines: answers }: Diagnosis): string {
+  if (auto === null) return '--engine auto takes none: no engine that it would take can be used here.';
+  const [best] = autoKinds;
+  const passedOver = auto === best ? '' : `, not ${best}: ${answers.find(({ kind }) => kind === best)!.reason}`;
+  return `--engine auto takes ${auto}${passedOver}`;
 }

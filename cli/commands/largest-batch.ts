@@ -6,7 +6,7 @@ export interface Trial {
   readonly peakBytes: number | undefined;
   readonly fits: boolean;
   /** Why it was not measured to its end. */
-  readonly note?: 'stopped above the limit' | 'expected above the limit' | 'failed';
+  readonly note?: string;
 }
 
 export interface BatchSearch {

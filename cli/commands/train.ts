@@ -78,7 +78,7 @@ export async function train(runFile: string, options: TrainOptions): Promise<Tra
   try {
     const { broker } = cluster.file;
     progress.say(
-      `Training ${run.name}. Broker: ${broker.kind} ${broker.version}. Logs: ${join(dir, 'logs')}\n` +
+      `Training ${run.name}. Engine: ${cluster.engine}.\nBroker: ${broker.kind} ${broker.version}. Logs: ${join(dir, 'logs')}\n` +
         'Ctrl-C saves and stops; the same command goes on where it stopped.',
     );
     const target = (): ApiTarget => ({ url: cluster.file.coordinator.url, token: cluster.file.token });

@@ -72,6 +72,7 @@ export async function up(options: UpOptions): Promise<void> {
   const signal = untilSignal().then(() => (stopped = true));
   try {
     const { file } = cluster;
+    progress.say(`Engine: ${cluster.engine}.`);
     progress.say(`Broker: ${file.broker.kind} ${file.broker.version}. Logs: ${join(dir, 'logs')}`);
     progress.say(
       `\n  Thaw is running: ${file.coordinator.url}/?token=${file.token}\n\n  Ctrl-C stops it; the same command goes on where it stopped.\n`,

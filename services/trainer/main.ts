@@ -136,7 +136,7 @@ async function main(): Promise<void> {
       },
     }),
   );
-  announceReady(operationsUrl, { id, engine: kind, fingerprint: fingerprint.sha256 });
+  announceReady(operationsUrl, { id, engine: kind, engineReason: reason, fingerprint: fingerprint.sha256 });
 }
 
 runService(main);

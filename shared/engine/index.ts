@@ -13,7 +13,7 @@ export { simplify, toDot } from './graph/index.js';
 export { OnnxEngine, profileProgram } from './run/index.js';
 export type { NodeCost, ProgramProfile } from './run/index.js';
 export { startWasm, wasmBackendName } from './eager/index.js';
-export { doctor, openEngine } from './open.js';
+export { autoKinds, doctor, openEngine } from './open.js';
 export { notDocumentedForCuda } from './kinds/cuda-operators.js';
 export type { EngineOptions } from './open.js';
 export { engineFields, fingerprintOf, probeCall, probeFingerprint } from './fingerprint.js';

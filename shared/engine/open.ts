@@ -14,6 +14,9 @@ export interface EngineOptions {
 
 const providers: readonly EngineProvider[] = [...onnxProviders, ...tfjsProviders];
 
+/** What `auto` takes: the first one that can be used. */
+export const autoKinds = ['onnx-cpu', 'tfjs-wasm'] as const satisfies readonly EngineKind[];
+
 /**
  * Opens an engine; the caller closes it. An engine that was asked for is never replaced by another.
  * Errors: THAW_ENGINE_UNAVAILABLE with the reason.
@@ -22,11 +25,12 @@ export async function openEngine({ kind = 'auto', workers = 1 }: EngineOptions =
   if (!Number.isSafeInteger(workers) || workers < 1 || workers > 256)
     throw new ThawError('THAW_CONFIG_INVALID', `an engine has 1 to 256 workers, not ${workers}`);
   if (kind !== 'auto') return providerOf(kind).open({ workers, reason: 'asked for' });
+  const [best, fallback] = autoKinds;
   try {
-    return await providerOf('onnx-cpu').open({ workers, reason: 'auto: ONNX Runtime runs on this machine' });
+    return await providerOf(best).open({ workers, reason: 'auto: ONNX Runtime runs on this machine' });
   } catch (error) {
     if (!(error instanceof ThawError && error.code === 'THAW_ENGINE_UNAVAILABLE')) throw error;
-    return providerOf('tfjs-wasm').open({ workers, reason: `auto: ${error.message}` });
+    return providerOf(fallback).open({ workers, reason: `auto: ${error.message}` });
   }
 }
 

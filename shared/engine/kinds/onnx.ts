@@ -120,7 +120,11 @@ async function missingPart(onnx: OnnxKind): Promise<string | undefined> {
 
 function notStarting(onnx: OnnxKind, error: unknown): string {
   const library = onnx.provider === 'cuda' ? cudaLibraryProblem() : undefined;
-  const problem = library === undefined ? reasonOf(error) : `${library}; see docs/gpu.md`;
+  const adapter = /No supported adapters|Failed to get a WebGPU adapter/.test(String(error))
+    ? 'no WebGPU adapter was found: it needs a GPU or a software Vulkan driver'
+    : undefined;
+  const known = library ?? adapter;
+  const problem = known === undefined ? reasonOf(error) : `${known}; see docs/gpu.md`;
   return `the ${onnx.provider} provider does not start: ${problem}`;
 }
 
