@@ -210,8 +210,10 @@ export class ProcessCluster {
     return found;
   }
 
-  async hasCheckpoint(step: number): Promise<boolean> {
-    return (await listCheckpoints(this.store, this.run.name)).some((checkpoint) => checkpoint.step === step);
+  /** A checkpoint of that step; of any step unless one is given. A run surely has that of its end, others may be left out. */
+  async hasCheckpoint(step?: number): Promise<boolean> {
+    const found = await listCheckpoints(this.store, this.run.name);
+    return step === undefined ? found.length > 0 : found.some((checkpoint) => checkpoint.step === step);
   }
 
   async close(): Promise<void> {

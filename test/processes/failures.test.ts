@@ -58,7 +58,7 @@ test('a standby takes over from a killed leader, and trainers go on meanwhile, t
     );
   });
   expect((await fetch(new URL('/readyz', String(standby.ready.listening)))).status).toBe(200);
-  await until('a checkpoint of the first leader', () => made.hasCheckpoint(10));
+  await until('a checkpoint of the first leader', () => made.hasCheckpoint());
   await made.kill(leader);
   const atKill = await stepOf(trainers[0]);
   // Nobody leads for the time to live of the lead; the step goes on without.

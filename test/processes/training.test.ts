@@ -42,7 +42,7 @@ test('everything killed at once, and started again, goes on from the newest chec
   await made.start('trainer');
   await made.start('trainer');
   await made.start('coordinator');
-  await until('a first checkpoint', () => made.hasCheckpoint(10));
+  await until('a first checkpoint', () => made.hasCheckpoint());
   await made.killAll();
   const atKill = Math.max(...(await made.checkpoints()).keys());
   await made.start('coordinator');
