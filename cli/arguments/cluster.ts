@@ -3,6 +3,7 @@ import { userInfo } from 'node:os';
 import { engineNames } from '@thaw/shared/protocol';
 import { Option, type Command } from 'commander';
 import { requireCluster } from '../cluster/cluster-file.js';
+import type { SamplerOptions } from '../commands/sample.js';
 import { printResult } from '../terminal/output.js';
 import { attempt, command, numberFrom, recomputeOption, wholeNumber, withDir } from './subcommand.js';
 
@@ -14,6 +15,24 @@ const logLevelOption = (): Option =>
   new Option('--log-level <level>', 'level of the log files')
     .choices(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
     .default('info');
+
+/** What jobs of both kinds say of the sampler; {@link samplerOf} reads it. */
+const withSampler = (target: Command): Command =>
+  target
+    .option('--sampler <algorithm>', 'algorithm2, algorithm1, direct, ddim (noise, animorphosis), or step')
+    .option('--calls <n>', 'network calls, spread over the severities; one for each unless given', wholeNumber(1))
+    .option(
+      '--sample-steps <s>',
+      'start sampling at this severity though the image is degraded further (official sample_steps, for debugging)',
+      wholeNumber(1),
+    )
+    .option('--fresh-noise', 'algorithm1 of a model of noise: new noise for every state');
+const samplerOf = ({ sampler, calls, sampleSteps, freshNoise }: SamplerOptions): SamplerOptions => ({
+  sampler,
+  calls,
+  sampleSteps,
+  freshNoise,
+});
 
 export function addClusterCommands(program: Command): void {
   withDir(
@@ -64,106 +83,85 @@ export function addClusterCommands(program: Command): void {
       }),
     );
 
-  withDir(
-    command(
-      program,
-      'sample',
-      'Degrade held-out test images, chosen by the seed, and restore them; or, with --mode generate, make images from nothing.',
-      ['thaw sample --count 4 --seed 7 --out out/', 'thaw sample --mode generate --noise 0 --out out/'],
-    ),
-  )
-    .addOption(
-      new Option('--mode <mode>', 'sample: restore degraded test images; generate: images from nothing')
-        .choices(['sample', 'generate'])
-        .default('sample'),
+  withSampler(
+    withDir(
+      command(
+        program,
+        'sample',
+        'Degrade held-out test images, chosen by the seed, and restore them; or, with --mode generate, make images from nothing.',
+        ['thaw sample --count 4 --seed 7 --out out/', 'thaw sample --mode generate --noise 0 --out out/'],
+      ),
     )
-    .option(
-      '--noise <deviation>',
-      'deviation of noise added to the start; generate: 0.002 for blur unless given; sample: taken off the result again',
-      numberFrom(0, 1),
-    )
-    .option(
-      '--prior <sha256>',
-      'generate: start from this prior instead of the checkpoint’s own (thaw fit-prior says which)',
-    )
-    .option('--count <n>', 'images', wholeNumber(1), 4)
-    .option('--seed <n>', 'equal seeds give equal bytes', wholeNumber(0), 0)
-    .option('--out <folder>', 'folder for the PNG files', 'out')
-    .option('--channel <name>', 'channel whose checkpoint is used; the samplers’ own unless given')
-    .option('--checkpoint <step>', 'checkpoint instead of a channel', wholeNumber(0))
-    .option('--sampler <algorithm>', 'algorithm2, algorithm1, direct, ddim (noise, animorphosis), or step')
-    .option('--calls <n>', 'network calls, spread over the severities; one for each unless given', wholeNumber(1))
-    .option(
-      '--sample-steps <s>',
-      'start sampling at this severity though the image is degraded further (official sample_steps, for debugging)',
-      wholeNumber(1),
-    )
-    .option('--fresh-noise', 'algorithm1 of a model of noise: new noise for every state')
-    .action((options) =>
-      attempt(options, async () => {
-        const { drawSamples } = await import('../commands/sample.js');
-        const { count, seed, out, channel, sampler, calls, checkpoint, mode, noise, prior, sampleSteps, freshNoise } =
-          options;
-        const drawn = await drawSamples(requireCluster(options.dir), {
-          count,
-          seed,
-          out,
-          channel,
-          sampler,
-          calls,
-          version: checkpoint,
-          mode,
-          noise,
-          prior,
-          sampleSteps,
-          freshNoise,
-        });
-        const from = drawn.prior === undefined ? '' : `, prior ${drawn.prior.slice(0, 16)}`;
-        printResult(
-          drawn,
-          options.json,
-          () => `Step ${drawn.version}, seed ${drawn.seed}${from}:\n${drawn.files.join('\n')}`,
-        );
-      }),
-    );
+      .addOption(
+        new Option('--mode <mode>', 'sample: restore degraded test images; generate: images from nothing')
+          .choices(['sample', 'generate'])
+          .default('sample'),
+      )
+      .option(
+        '--noise <deviation>',
+        'deviation of noise added to the start; generate: 0.002 for blur unless given; sample: taken off the result again',
+        numberFrom(0, 1),
+      )
+      .option(
+        '--prior <sha256>',
+        'generate: start from this prior instead of the checkpoint’s own (thaw fit-prior says which)',
+      )
+      .option('--count <n>', 'images', wholeNumber(1), 4)
+      .option('--seed <n>', 'equal seeds give equal bytes', wholeNumber(0), 0)
+      .option('--out <folder>', 'folder for the PNG files', 'out')
+      .option('--channel <name>', 'channel whose checkpoint is used; the samplers’ own unless given')
+      .option('--checkpoint <step>', 'checkpoint instead of a channel', wholeNumber(0)),
+  ).action((options) =>
+    attempt(options, async () => {
+      const { drawSamples } = await import('../commands/sample.js');
+      const { count, seed, out, channel, checkpoint, mode, noise, prior } = options;
+      const drawn = await drawSamples(requireCluster(options.dir), {
+        count,
+        seed,
+        out,
+        channel,
+        version: checkpoint,
+        mode,
+        noise,
+        prior,
+        ...samplerOf(options),
+      });
+      const from = drawn.prior === undefined ? '' : `, prior ${drawn.prior.slice(0, 16)}`;
+      printResult(
+        drawn,
+        options.json,
+        () => `Step ${drawn.version}, seed ${drawn.seed}${from}:\n${drawn.files.join('\n')}`,
+      );
+    }),
+  );
 
-  withDir(
-    command(
-      program,
-      'restore <image>',
-      'Restore a degraded image; with --degrade the image is clean and degraded first.',
-      ['thaw restore digit.png --out restored.png', 'thaw restore photo.png --degrade --out restored.png'],
-    ),
-  )
-    .option('--out <file>', 'PNG file to write', 'restored.png')
-    .option('--channel <name>', 'channel whose checkpoint is used')
-    .option('--checkpoint <step>', 'checkpoint instead of a channel', wholeNumber(0))
-    .option('--sampler <algorithm>', 'algorithm2, algorithm1, direct, ddim (noise, animorphosis), or step')
-    .option('--calls <n>', 'network calls, spread over the severities; one for each unless given', wholeNumber(1))
-    .option(
-      '--sample-steps <s>',
-      'start sampling at this severity though the image is degraded further (official sample_steps, for debugging)',
-      wholeNumber(1),
+  withSampler(
+    withDir(
+      command(
+        program,
+        'restore <image>',
+        'Restore a degraded image; with --degrade the image is clean and degraded first.',
+        ['thaw restore digit.png --out restored.png', 'thaw restore photo.png --degrade --out restored.png'],
+      ),
     )
-    .option('--fresh-noise', 'algorithm1 of a model of noise: new noise for every state')
+      .option('--out <file>', 'PNG file to write', 'restored.png')
+      .option('--channel <name>', 'channel whose checkpoint is used')
+      .option('--checkpoint <step>', 'checkpoint instead of a channel', wholeNumber(0)),
+  )
     .option('--severity <s>', 'how far degraded the image is, 1..T; T unless given', wholeNumber(1))
     .option('--degrade', 'the image is clean: degrade it to the severity first')
     .option('--convert', 'take a greyscale image where the model takes colour, or a colour one as its luma')
     .action((image, options) =>
       attempt(options, async () => {
         const { restoreImage } = await import('../commands/sample.js');
-        const { out, channel, sampler, calls, severity, degrade, convert, checkpoint, sampleSteps, freshNoise } =
-          options;
+        const { out, channel, severity, degrade, convert, checkpoint } = options;
         const result = await restoreImage(requireCluster(options.dir), image, {
           out,
           channel,
-          sampler,
-          calls,
           severity,
           degrade,
           convert,
-          sampleSteps,
-          freshNoise,
+          ...samplerOf(options),
           version: checkpoint,
         });
         printResult(result, options.json, () => `Restored with step ${result.version}: ${result.file}`);

@@ -8,7 +8,7 @@ import type { ClusterFile } from '../cluster/cluster-file.js';
 import { makeFolder } from '../terminal/output-files.js';
 
 /** What both jobs may say of the sampler. */
-interface SamplerOptions {
+export interface SamplerOptions {
   readonly sampler?: string;
   /** Network calls; one for each severity unless given. */
   readonly calls?: number;
