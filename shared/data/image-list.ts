@@ -16,6 +16,9 @@ export interface ImageList {
   open(): Promise<ImageReading>;
 }
 
+/** The order of images: that of their names' code units, wherever they are stored. */
+export const byCodeUnits = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
 /** All images of a list, or those with the numbers `picks`, of which `parallel` are read at the same time. */
 export function listSource(list: ImageList, parallel: number, picks?: readonly number[]): ImageSource {
   const count = picks?.length ?? list.names.length;

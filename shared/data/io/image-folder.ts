@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ThawError } from '@thaw/shared/protocol';
-import { listSource, type ImageList } from '../image-list.js';
+import { byCodeUnits, listSource, type ImageList } from '../image-list.js';
 import type { ImageSource } from '../image-source.js';
 import { decodeImage, defaultLimits, namesImage, type ImageLimits } from './decode-image.js';
 
@@ -65,5 +65,5 @@ async function imageFilesOf(folder: string): Promise<ImageFile[]> {
       cause,
     });
   }
-  return found.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  return found.sort((a, b) => byCodeUnits(a.name, b.name));
 }

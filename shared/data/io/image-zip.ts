@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { ThawError } from '@thaw/shared/protocol';
 import { openPromise, type Entry, type ZipFile } from 'yauzl';
-import type { ImageList } from '../image-list.js';
+import { byCodeUnits, type ImageList } from '../image-list.js';
 import type { BadImage, SourceImage } from '../image-source.js';
 import { partitionFileName } from '../partition.js';
 import { decodeImage, defaultLimits, namesImage, type ImageLimits } from './decode-image.js';
@@ -43,7 +43,7 @@ export async function listImageZip(path: string, limits: ImageLimits = {}): Prom
     throw notAZip(path, cause);
   }
   if (entries.length === 0) throw new ThawError('THAW_DATA_INVALID', `${path} holds no image files.`);
-  entries.sort((a, b) => (a.fileName < b.fileName ? -1 : a.fileName > b.fileName ? 1 : 0));
+  entries.sort((a, b) => byCodeUnits(a.fileName, b.fileName));
   const digest = createHash('sha256');
   for (const entry of entries) digest.update(JSON.stringify([entry.fileName, entry.uncompressedSize, entry.crc32]));
   return {
