@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { ThawError } from '@thaw/shared/protocol';
 import { RandomStream } from '@thaw/shared/runtime';
-import type { Compiled, Engine, EngineCall, EngineDescription, NamedTensorSpec, TensorData } from './types.js';
+import { sizeOf } from './graph/shape.js';
+import type { Compiled, Engine, EngineCall, EngineDescription, TensorData } from './types.js';
 
 /** A program whose bits count, and how its inputs are drawn. */
 export interface ProbedProgram {
@@ -87,7 +88,7 @@ export function probeCall(
     draw(name, size, (stream) => fill(new Float32Array(size), () => (stream.uniform() - 0.5) / 5)) as Float32Array,
   ]);
   const inputs = compiled.inputs.map((spec): [string, TensorData] => {
-    const size = sizeOf(spec);
+    const size = sizeOf(spec.shape);
     const integers = spec.dtype === 'int32';
     return [
       spec.name,
@@ -115,8 +116,6 @@ function outputDigest(compiled: Compiled, outputs: Readonly<Record<string, Tenso
   }
   return hash.digest('hex');
 }
-
-const sizeOf = ({ shape }: NamedTensorSpec): number => shape.reduce((product, length) => product * length, 1);
 
 function fill(data: Float32Array, draw: () => number): Float32Array {
   for (let i = 0; i < data.length; i++) data[i] = draw();

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { sizeOf } from '../graph/shape.js';
 import type { TensorData } from '../types.js';
 import type { KernelTape, TapedCall } from '../trace/index.js';
 
@@ -95,7 +96,7 @@ function lastReaders({ calls, outputs }: KernelTape, kept: ReadonlySet<number>):
 }
 
 function expanded(data: Float32Array | Int32Array | Uint8Array, shape: readonly number[]): TensorData | Uint8Array {
-  const size = shape.reduce((product, length) => product * length, 1);
+  const size = sizeOf(shape);
   if (data.length === size) return data;
   const Type = data.constructor as Float32ArrayConstructor;
   return new Type(size).fill(data[0]!);

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { ThawError } from '@thaw/shared/protocol';
+import { sizeOf } from '../graph/shape.js';
 import type { ThreadProgram } from '../run/index.js';
 import { traceCalls } from '../trace/index.js';
 import type { KernelTape, TapedOutput } from '../trace/index.js';
-import type { DType, NamedTensorSpec, ProgramDefinition, Recompute, StoredWeight, TensorSpec } from '../types.js';
+import type { DType, NamedTensorSpec, ProgramDefinition, Recompute, StoredWeight } from '../types.js';
 
 /** A program as eager engines run it: the calls of kernels that its function and its gradients make. */
 export interface TapeProgram extends ThreadProgram {
@@ -34,20 +35,18 @@ export function tapeProgram(definition: ProgramDefinition, recompute: Recompute)
   return { ...rest, tape, digest, resultDigest: digest };
 }
 
-const sizeOf = ({ shape }: TensorSpec): number => shape.reduce((product, length) => product * length, 1);
-
 const storedWeights = ({ weights }: ProgramDefinition): StoredWeight[] =>
   Object.entries(weights).map(([name, spec]) => ({
     name,
     shape: spec.shape,
     permutation: spec.shape.map((_, axis) => axis),
-    size: sizeOf(spec),
+    size: sizeOf(spec.shape),
   }));
 
 /** Gradients are flat, as on every engine. */
 function outputSpec({ name, shape, dtype }: TapedOutput): NamedTensorSpec {
   const spec = { name, shape, dtype: dtype as DType };
-  return name.startsWith('grad/') ? { ...spec, shape: [sizeOf(spec)] } : spec;
+  return name.startsWith('grad/') ? { ...spec, shape: [sizeOf(spec.shape)] } : spec;
 }
 
 const plainArrays = (_: string, value: unknown): unknown =>

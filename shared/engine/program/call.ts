@@ -1,4 +1,5 @@
 import { ThawError } from '@thaw/shared/protocol';
+import { sizeOf } from '../graph/shape.js';
 import type { DType, EngineCall, NamedTensorSpec, StoredWeight } from '../types.js';
 
 export interface CallSpec {
@@ -13,12 +14,12 @@ export function checkCall(program: CallSpec, call: EngineCall): void {
   for (const weight of program.weights)
     check(program.name, 'weight', weight.name, 'float32', weight.size, call.weights[weight.name]);
   for (const input of program.inputs) {
-    check(program.name, 'input', input.name, input.dtype, sizeOf(input), call.inputs[input.name]);
+    check(program.name, 'input', input.name, input.dtype, sizeOf(input.shape), call.inputs[input.name]);
   }
   for (const [name, array] of Object.entries(call.into ?? {})) {
     const output = program.outputs.find((candidate) => candidate.name === name);
     if (output === undefined) throw refuse(program.name, `'${name}' is not one of its outputs`);
-    check(program.name, 'array for output', name, output.dtype, sizeOf(output), array);
+    check(program.name, 'array for output', name, output.dtype, sizeOf(output.shape), array);
     if (array.buffer instanceof SharedArrayBuffer)
       throw refuse(program.name, `the array for output '${name}' is on shared memory and cannot be handed over`);
   }
@@ -37,8 +38,6 @@ function check(program: string, kind: string, name: string, dtype: DType, size: 
   const { length } = data as Float32Array;
   if (length !== size) throw refuse(program, `${kind} '${name}' needs ${size} values, got ${length}`);
 }
-
-const sizeOf = ({ shape }: NamedTensorSpec): number => shape.reduce((product, length) => product * length, 1);
 const refuse = (program: string, problem: string): ThawError =>
   new ThawError('THAW_ENGINE_CALL_INVALID', `program '${program}': ${problem}`);
 const describe = (data: unknown): string =>

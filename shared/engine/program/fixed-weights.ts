@@ -1,4 +1,5 @@
 import { ThawError } from '@thaw/shared/protocol';
+import { sizeOf } from '../graph/shape.js';
 import type { ProgramDefinition } from '../types.js';
 
 /**
@@ -17,7 +18,7 @@ export function checkFixedWeights(
     if (gradientOf !== undefined) refuse('gradients are taken of weights that can change');
     for (const [name, { shape }] of Object.entries(specs)) {
       const data = weights[name];
-      const size = shape.reduce((product, length) => product * length, 1);
+      const size = sizeOf(shape);
       if (data?.length !== size) refuse(`weight '${name}' needs ${size} values, got ${data?.length ?? 'nothing'}`);
       if (finite.has(name)) continue;
       if (!data!.every(Number.isFinite)) refuse(`weight '${name}' has a value that is not finite`);

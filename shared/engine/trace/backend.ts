@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { BackendValues, DataId, DataType } from '@tensorflow/tfjs-core';
 import { ThawError } from '@thaw/shared/protocol';
 import { onBackend } from '../program/index.js';
-import { sizeOf } from './kernel.js';
+import { sizeOf } from '../graph/shape.js';
 import { Recording } from './recording.js';
 import { kernelFamilies } from './registry.js';
 import { currentDraw, currentSegment } from './scopes.js';

@@ -13,8 +13,6 @@ export type KernelRule = (call: KernelCall) => TensorInfo | TensorInfo[];
 
 export type KernelTable = Readonly<Record<string, KernelRule>>;
 
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, length) => product * length, 1);
-
 /** Non-negative axis of a tensor of this rank. */
 export const axisOf = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 

@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import ort from 'onnxruntime-node';
 import type { NamedTensorSpec, PreparedWeight, Program, TensorData } from '../../types.js';
+import { sizeOf } from '../../graph/shape.js';
 import { storedShape, toStored } from '../../lower/weights.js';
 import { withInitializers } from '../../onnx/index.js';
 import { sessionOptions } from '../session-options.js';
@@ -86,7 +87,7 @@ function inputTensor(spec: NamedTensorSpec, data: TensorData): ort.Tensor {
 
 /** An array that was handed over for a result, or a new one. */
 function resultTensor({ dtype, shape }: NamedTensorSpec, given: TensorData | undefined): ort.Tensor {
-  const size = shape.reduce((product, length) => product * length, 1);
+  const size = sizeOf(shape);
   return new ort.Tensor(dtype, given ?? (dtype === 'int32' ? new Int32Array(size) : new Float32Array(size)), shape);
 }
 

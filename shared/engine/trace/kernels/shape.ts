@@ -1,6 +1,7 @@
 import { util } from '@tensorflow/tfjs-core';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
-import { axesOf, axisOf, sizeOf, type KernelTable } from '../kernel.js';
+import { sizeOf } from '../../graph/shape.js';
+import { axesOf, axisOf, type KernelTable } from '../kernel.js';
 import type { Recording } from '../recording.js';
 
 export function reshape(recording: Recording, x: TensorInfo, shape: readonly number[]): TensorInfo {

@@ -1,6 +1,7 @@
 import { backend_util, slice_util, util } from '@tensorflow/tfjs-core';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
-import { axisOf, sizeOf, type KernelTable } from '../kernel.js';
+import { sizeOf } from '../../graph/shape.js';
+import { axisOf, type KernelTable } from '../kernel.js';
 import type { Recording } from '../recording.js';
 import { reshape } from './shape.js';
 
